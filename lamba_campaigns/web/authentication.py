@@ -1,0 +1,56 @@
+"""Who calls the REST interface: an API key, and whether it may."""
+
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from rest_framework import exceptions
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from lamba_campaigns.web.rate import require_rate
+from lamba_campaigns.web.requests import client_ip, note_environment, trace_id
+from projects import access
+
+
+class ApiPrincipal:
+    """What DRF calls the user: an API key that authenticated."""
+
+    is_authenticated = True
+
+    def __init__(self, granted: access.Access) -> None:
+        self.access = granted
+        self.pk = granted.actor.id
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer lmb_…`."""
+
+    def authenticate(self, request: Request) -> tuple[ApiPrincipal, access.Access]:
+        kind, _, key = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer":
+            raise access.Unauthenticated(
+                "This needs an API key.", next_step="Send the header Authorization: Bearer lmb_…"
+            )
+        granted = access.for_key(
+            key=key.strip(), now=timezone.now(), ip=client_ip(request._request), trace_id=trace_id(request._request)
+        )
+        require_rate("api", granted.actor.id, rate=settings.API_RATE)
+        note_environment(granted.scope.path)
+        return ApiPrincipal(granted), granted
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class HasPermission(BasePermission):
+    """The view's `permissions` table names what each method needs."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        needed = getattr(view, "permissions", {}).get(request.method)
+        if needed is None:
+            raise exceptions.MethodNotAllowed(str(request.method))
+        granted: access.Access = request.auth  # type: ignore[assignment]
+        granted.require(needed)
+        return True

@@ -1,0 +1,91 @@
+"""Every refusal, ours or the framework's, leaves REST as one RFC 9457 problem document."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from lamba_campaigns.lib.errors import DomainError, FieldProblem, Invalid, NotFound
+from lamba_campaigns.web.requests import trace_id
+
+
+def problem(error: DomainError, *, trace: str) -> dict[str, Any]:
+    """The RFC 9457 document of a refusal, with Lamba's `errorCode` and `traceId`."""
+    document: dict[str, Any] = {
+        "type": f"{settings.PUBLIC_URL}/problems/{error.code.lower().replace('_', '-')}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "errorCode": error.code,
+        "traceId": trace,
+    }
+    if error.next_step:
+        document["nextStep"] = error.next_step
+    if error.problems:
+        document["errors"] = [
+            {"pointer": each.pointer, "code": each.code, "detail": each.detail} for each in error.problems
+        ]
+    return document | error.extra
+
+
+def problem_response(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """DRF's exception handler: every refusal, ours or the framework's, leaves as application/problem+json."""
+    refusal = _as_domain_error(error)
+    if refusal is None:
+        return None
+    request = context["request"]
+    response = Response(
+        problem(refusal, trace=trace_id(request._request)), refusal.status, content_type="application/problem+json"
+    )
+    if refusal.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    if "retryAfter" in refusal.extra:
+        response["Retry-After"] = str(refusal.extra["retryAfter"])
+    if getattr(error, "auth_header", None):
+        response["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]
+    return response
+
+
+def _as_domain_error(error: Exception) -> DomainError | None:
+    if isinstance(error, DomainError):
+        return error
+    if isinstance(error, exceptions.ValidationError):
+        return Invalid(
+            "Some values are not valid; nothing was changed.",
+            next_step="Correct the places named in errors and send it again.",
+            problems=tuple(_problems("#", error.get_full_details())),
+        )
+    if isinstance(error, Http404):
+        return NotFound("There is nothing at this address.")
+    if isinstance(error, exceptions.APIException):
+        refusal = DomainError(str(error.detail))
+        refusal.status, refusal.code = error.status_code, error.default_code.upper()  # type: ignore[misc]
+        refusal.title = str(error.default_detail).rstrip(".")  # type: ignore[misc]
+        return refusal
+    return None
+
+
+def _problems(pointer: str, details: Any) -> list[FieldProblem]:
+    if isinstance(details, dict) and set(details) == {"message", "code"}:
+        return [FieldProblem(pointer, str(details["code"]), str(details["message"]))]
+    if isinstance(details, dict):
+        return [
+            each
+            for name, below in details.items()
+            for each in _problems(pointer if name == "non_field_errors" else f"{pointer}/{_escape(str(name))}", below)
+        ]
+    if isinstance(details, list):
+        plain = all(isinstance(below, dict) and set(below) == {"message", "code"} for below in details)
+        return [
+            each
+            for index, below in enumerate(details)
+            for each in _problems(pointer if plain else f"{pointer}/{index}", below)
+        ]
+    return []
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

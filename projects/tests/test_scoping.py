@@ -1,0 +1,33 @@
+"""A query says which environment it means, and Postgres refuses what would mix two."""
+
+from collections.abc import Callable
+
+import pytest
+
+from conftest import World
+from projects.models import ApiKey
+from projects.scoping import Scope, UnscopedQuery, normalise_environment
+
+
+def test_a_query_without_a_scope_is_an_error(db: None) -> None:
+    with pytest.raises(UnscopedQuery):
+        list(ApiKey.objects.all())
+    with pytest.raises(UnscopedQuery):
+        ApiKey.objects.filter(name="x").update(name="y")
+    with pytest.raises(UnscopedQuery):
+        ApiKey.objects.count()
+
+
+def test_a_scoped_query_sees_its_own_environment_only(world: World, make_key: Callable[..., str], scope: Scope) -> None:
+    make_key(world.sandbox)
+    make_key(world.stranger)
+    make_key(scope)
+
+    assert [key.environment_id for key in ApiKey.objects.within(scope)] == [scope.environment_id]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("test", "sandbox"), ("prod", "production"), ("sandbox", "sandbox"), ("staging", None)]
+)
+def test_environment_names_of_lamba_are_normalised(given: str, kept: str | None) -> None:
+    assert normalise_environment(given) == kept
