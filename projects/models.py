@@ -15,6 +15,7 @@ __all__ = [
     "Environment",
     "IdempotencyRecord",
     "Member",
+    "Preference",
     "Project",
     "Scope",
     "ScopedForeignKey",
@@ -88,6 +89,14 @@ class Member(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="member_is_unique_in_workspace")]
+
+
+class Preference(models.Model):
+    """What one person chose for the console, on every device. No row means the defaults."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    keyboard = models.BooleanField(default=True)  # single-key shortcuts
+    time_zone = models.CharField(max_length=64, default="", blank=True)  # empty: the project's
 
 
 class ApiKey(ScopedModel):
