@@ -65,6 +65,9 @@ if PRODUCTION and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS is not set. Name the host names of this site, separated by commas.")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 UPGRADE_URL: str = env("LAMBA_UPGRADE_URL", default="")  # template, e.g. https://…/{workspace}/upgrade?to={plan}
+WEBHOOK_ALLOWED_HOSTS: list[str] = env.list(
+    "LAMBA_WEBHOOK_ALLOWED_HOSTS", default=[]
+)  # `host` or `host:port` that events may go to although it is private or not https
 
 # --- services ------------------------------------------------------------------------------------------------------
 DATABASES = {"default": env.db_url_config(_required("DATABASE_URL", "postgres://lamba@127.0.0.1:5432/lamba"))}

@@ -1,0 +1,59 @@
+"""Who wants which events. Handlers register when their app starts; `process` calls them inside its transaction."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from projects.scoping import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One parsed event of one environment. `data` is the payload as sent, unknown fields included."""
+
+    id: str
+    type: str
+    occurred_at: datetime
+    received_at: datetime
+    data: Mapping[str, Any]
+    source: str  # lamba | provider | internal
+
+
+class NotYet(Exception):
+    """A row this event speaks of is not there yet. The event waits with a growing pause, up to 15 minutes."""
+
+
+Handler = Callable[[Scope, Sequence[Event]], None]
+_handlers: dict[str, list[Handler]] = {}
+
+
+def handles(*types: str) -> Callable[[Handler], Handler]:
+    """`@handles("membership.created", …)` on `def apply(scope, events)`.
+
+    The function runs in process.run's transaction with the events of its types out of one batch, in the order they
+    were received. If it raises, the batch is rolled back and split until the bad event stands alone.
+    """
+    assert types, "name at least one event type"
+
+    def register(handler: Handler) -> Handler:
+        for name in types:
+            known = _handlers.setdefault(name, [])
+            if handler not in known:
+                known.append(handler)
+        return handler
+
+    return register
+
+
+def is_handled(event_type: str) -> bool:
+    return event_type in _handlers
+
+
+def calls(events: Sequence[Event]) -> Iterator[tuple[Handler, list[Event]]]:
+    """Each handler once, with its events in the order given; handlers come in the order of their first event."""
+    batches: dict[Handler, list[Event]] = {}
+    for event in events:
+        for handler in _handlers.get(event.type, ()):
+            batches.setdefault(handler, []).append(event)
+    yield from batches.items()
