@@ -1,0 +1,141 @@
+"""The field catalogue: what a rule may ask about, as data. Parser, compiler, explainer, console and REST share it.
+
+`sql` is the only text that ever reaches a statement; it reads the aliases p (people) and f (their narrow fact rows).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Literal, LiteralString
+
+from audiences.rules.operators import FieldType
+
+Storage = Literal["number", "mask", "words", "text", "column", "trait"]
+TRAIT_PREFIX = "traits."
+TRAIT_TYPES: tuple[FieldType, ...] = ("text", "number", "date", "boolean")
+_TRAIT_KEY = re.compile(r"[^\s.\x00-\x1f][^.\x00-\x1f]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One thing that rules ask about.
+
+    `storage` says how it lies in Postgres: `number`, `mask` and `words` (several masks) through a dictionary
+    (`vocabulary` of the environment, or fixed `numbers`), `text` compared in lower case, `column` as it is, `trait`
+    inside the jsonb of traits.
+    """
+
+    key: str
+    label: str
+    group: str
+    type: FieldType
+    storage: Storage
+    sql: LiteralString
+    vocabulary: str = ""  # kind of the environment's dictionary that names the numbers
+    numbers: Mapping[str, int] = field(default_factory=dict)  # fixed name -> number (or bit)
+    known: tuple[str, ...] = ()  # names that are accepted although no event has brought them yet
+    unit: str = ""
+    verb: str = ""  # how the sentence names it; the label in lower case by default
+    help: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.verb or self.label[:1].lower() + self.label[1:]
+
+
+WORD_BITS = 63  # bits of one word of segments; the sign bit stays free
+SEGMENT_WORDS: tuple[LiteralString, ...] = (
+    "f.segments_mask",
+    "f.segments_mask_1",
+    "f.segments_mask_2",
+    "f.segments_mask_3",
+)
+MEMBERSHIP = {"invited": 1, "active": 2, "suspended": 3, "removed": 4}
+CHANNEL_BITS = {"email": 0, "in_app": 1, "sms": 2, "webhook": 3}
+_ROLES = ("owner", "admin", "developer", "billing", "support", "analyst", "viewer", "member")
+_STAGES = ("trial", "activated", "customer", "churn_risk")
+
+_FIELDS = (
+    Field("membership", "Membership", "Membership", "choice", "number", "f.membership", numbers=MEMBERSHIP),
+    Field("role", "Role", "Membership", "set", "mask", "f.roles_mask", vocabulary="role", known=_ROLES),
+    Field("plan", "Plan", "Membership", "choice", "number", "f.plan", vocabulary="plan"),
+    Field(
+        "lifecycle",
+        "Lifecycle stage",
+        "Lifecycle",
+        "choice",
+        "number",
+        "f.lifecycle",
+        vocabulary="lifecycle",
+        known=_STAGES,
+    ),
+    Field("lifecycle_at", "Stage reached", "Lifecycle", "moment", "column", "f.lifecycle_at"),
+    Field("last_session", "Last session", "Sessions", "moment", "column", "f.last_session_at"),
+    Field("session_count", "Sessions", "Sessions", "number", "column", "f.session_count", unit="sessions"),
+    Field("segment", "Segment", "Segments", "set", "words", "f.segments_mask", vocabulary="segment"),
+    Field(
+        "consent",
+        "Consent",
+        "Contact",
+        "set",
+        "mask",
+        "f.consent_mask",
+        numbers=CHANNEL_BITS,
+        verb="consent to contact",
+    ),
+    Field(
+        "unsubscribed",
+        "Unsubscribed",
+        "Contact",
+        "set",
+        "mask",
+        "f.unsubscribed_mask",
+        numbers=CHANNEL_BITS,
+        verb="unsubscribed channel",
+    ),
+    Field(
+        "suppressed",
+        "Suppressed",
+        "Contact",
+        "set",
+        "mask",
+        "f.suppressed_mask",
+        numbers=CHANNEL_BITS,
+        verb="suppressed channel",
+    ),
+    Field("last_contacted", "Last contacted", "Contact", "moment", "column", "f.last_contacted_at"),
+    Field("email", "Email address", "Person", "text", "text", "p.email", verb="email address"),
+    Field("name", "Full name", "Person", "text", "text", "p.name"),
+    Field("given_name", "Given name", "Person", "text", "text", "p.given_name"),
+    Field("family_name", "Family name", "Person", "text", "text", "p.family_name"),
+    Field("external_id", "User ID", "Person", "text", "text", "p.external_id", verb="user ID"),
+    Field("created", "First seen", "Person", "moment", "column", "p.created_at"),
+    Field("country", "Country", "Place", "choice", "text", "p.country", help="Two-letter code (ISO 3166)"),
+    Field("locale", "Locale", "Place", "text", "text", "p.locale", help="For example de or de-AT"),
+    Field("time_zone", "Time zone", "Place", "text", "text", "p.time_zone", help="For example Europe/Berlin"),
+)
+CATALOGUE: Mapping[str, Field] = {each.key: each for each in _FIELDS}
+
+
+def find(key: str, trait_type: FieldType | None = None) -> Field | None:
+    """The field of a key. `traits.<name>` is a field of the type that the rule says; None for anything unknown."""
+    if not key.startswith(TRAIT_PREFIX):
+        return CATALOGUE.get(key)
+    name = key.removeprefix(TRAIT_PREFIX)
+    if trait_type not in TRAIT_TYPES or not _TRAIT_KEY.fullmatch(name):
+        return None
+    return Field(key, name, "Traits", trait_type, "trait", "p.traits", verb=name)
+
+
+def is_trait_name(name: str) -> bool:
+    return _TRAIT_KEY.fullmatch(name) is not None
+
+
+@cache
+def countries() -> Mapping[str, str]:
+    """ISO 3166 code -> English name, from the table that ships with the time zones. Sorted by name."""
+    lines = resources.files("tzdata.zoneinfo").joinpath("iso3166.tab").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("\t") for line in lines if line and not line.startswith("#")]
+    return dict(sorted(((code, name) for code, name in pairs), key=lambda pair: pair[1]))

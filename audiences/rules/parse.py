@@ -1,0 +1,234 @@
+"""JSON from outside becomes a Rule, or an Invalid that names every wrong place by JSON pointer. Nothing is guessed."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+from audiences.rules import fields
+from audiences.rules.ast import CONDITIONS_MAX, DEPTH_MAX, MODES, Condition, Group, Mode, Node, Rule, Scalar, Value
+from audiences.rules.operators import Operator, operator, operators_of
+from audiences.rules.vocabulary import Vocabulary
+from lamba_campaigns.lib.errors import FieldProblem, Invalid
+
+TEXT_LENGTH_MAX = 200
+VALUES_MAX = 100
+DAYS_MAX = 3650
+NUMBER_MAX = 2**53 - 1
+YEARS = range(1900, 3000)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_CONDITION_KEYS = ("field", "op", "value", "type")
+
+
+class _Bad(Exception):
+    """One wrong value: a code, and what was given and is accepted."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code, self.detail = code, detail
+
+
+def parse(given: Any, vocabulary: Vocabulary | None = None, *, at: str = "#") -> Rule:
+    """The rule, with lists sorted and texts trimmed, so that equal rules have equal digests.
+
+    `vocabulary` is the environment's; None skips only the check of names, for rules that were checked when stored.
+    `at` is where the rule stands in what was sent. Invalid lists all problems at once.
+    """
+    reader = _Reader(vocabulary)
+    root = reader.root(given, at)
+    if reader.problems or root is None:
+        count = len(reader.problems)
+        places = "1 place" if count == 1 else f"{count} places"
+        raise Invalid(
+            f"The rule can't be used: {places} must be corrected. {reader.problems[0].detail}",
+            next_step="Correct each place named in errors; GET /api/v1/audiences/fields lists what is accepted.",
+            problems=tuple(reader.problems),
+        )
+    return Rule(root)
+
+
+class _Reader:
+    """Walks the JSON once and collects problems instead of stopping at the first."""
+
+    def __init__(self, vocabulary: Vocabulary | None) -> None:
+        self.vocabulary = vocabulary
+        self.problems: list[FieldProblem] = []
+        self.condition_count = 0
+
+    def root(self, given: Any, at: str) -> Group | None:
+        if not isinstance(given, dict) or "field" in given:
+            return self._wrong(at, "not_a_group", f'{_shown(given)} is not a group. Start with {{"all": [ … ]}}.')
+        found = self._group(given, at, depth=1)
+        if self.condition_count > CONDITIONS_MAX:
+            detail = f"A rule may have {CONDITIONS_MAX} conditions; this one has {self.condition_count}."
+            return self._wrong(at, "too_many_conditions", detail)
+        return found
+
+    def _node(self, given: Any, at: str, depth: int) -> Node | None:
+        if isinstance(given, dict) and any(mode in given for mode in MODES):
+            return self._group(given, at, depth)
+        if isinstance(given, dict) and ("field" in given or "op" in given):
+            self.condition_count += 1
+            return self._condition(given, at)
+        accepted = 'a condition {"field", "op", "value"} or a group {"all" | "any" | "none": [ … ]}'
+        return self._wrong(at, "not_a_node", f"{_shown(given)} was given; {accepted} is accepted.")
+
+    def _group(self, given: dict[str, Any], at: str, depth: int) -> Group | None:
+        modes: list[Mode] = [mode for mode in MODES if mode in given]
+        if len(given) != 1 or len(modes) != 1:
+            keys = ", ".join(sorted(map(str, given))) or "nothing"
+            return self._wrong(at, "not_a_group", f"A group has exactly one of all, any, none; this has {keys}.")
+        mode = modes[0]
+        place, children = f"{at}/{mode}", given[mode]
+        if not isinstance(children, list):
+            return self._wrong(place, "not_a_list", f"{_shown(children)} was given; a list of conditions is accepted.")
+        if depth > DEPTH_MAX:
+            return self._wrong(at, "too_deep", f"Groups may be nested {DEPTH_MAX} deep; this one is at depth {depth}.")
+        if not children and (depth > 1 or mode != "all"):
+            detail = 'The group is empty. Add a condition or remove the group; only a rule of {"all": []} is everyone.'
+            return self._wrong(place, "empty_group", detail)
+        found = [self._node(child, f"{place}/{index}", depth + 1) for index, child in enumerate(children)]
+        return Group(mode, tuple(child for child in found if child is not None))
+
+    def _condition(self, given: dict[str, Any], at: str) -> Condition | None:
+        for key in sorted(set(map(str, given)) - set(_CONDITION_KEYS)):
+            accepted = ", ".join(_CONDITION_KEYS)
+            self._wrong(f"{at}/{_escape(key)}", "unknown_field", f"Unknown key {key!r}. Accepted here: {accepted}.")
+        asked = self._field(given, at)
+        if asked is None:
+            return None
+        chosen = operator(asked.type, given["op"]) if isinstance(given.get("op"), str) else None
+        if chosen is None:
+            accepted = ", ".join(each.key for each in operators_of(asked.type))
+            detail = f"{_shown(given.get('op'))} is no operator of {asked.label}. Accepted: {accepted}."
+            return self._wrong(f"{at}/op", "unknown_operator", detail)
+        try:
+            value = _value(given, asked, chosen, self.vocabulary)
+        except _Bad as bad:
+            return self._wrong(f"{at}/value", bad.code, bad.detail)
+        return Condition(asked.key, chosen.key, value, asked.type if asked.storage == "trait" else None)
+
+    def _field(self, given: dict[str, Any], at: str) -> fields.Field | None:
+        key, trait_type = given.get("field"), given.get("type")
+        is_trait = isinstance(key, str) and key.startswith(fields.TRAIT_PREFIX)
+        if is_trait and trait_type not in fields.TRAIT_TYPES:
+            accepted = ", ".join(fields.TRAIT_TYPES)
+            detail = f"A trait needs its type; {_shown(trait_type)} was given. Accepted: {accepted}."
+            return self._wrong(f"{at}/type", "unknown_type", detail)
+        if not is_trait and trait_type is not None:
+            return self._wrong(f"{at}/type", "unknown_field", "Only traits take a type; this field has its own.")
+        found = fields.find(key, trait_type) if isinstance(key, str) else None
+        if found is None:
+            accepted = f"{', '.join(fields.CATALOGUE)} or traits.<name>"
+            return self._wrong(f"{at}/field", "unknown_field", f"{_shown(key)} is no field. Accepted: {accepted}.")
+        return found
+
+    def _wrong(self, pointer: str, code: str, detail: str) -> None:
+        self.problems.append(FieldProblem(pointer, code, detail))
+
+
+def _value(given: dict[str, Any], asked: fields.Field, chosen: Operator, vocabulary: Vocabulary | None) -> Value:
+    value = given.get("value")
+    if chosen.takes == "nothing":
+        if value is not None:
+            raise _Bad("unexpected_value", f"{_shown(value)} was given; {chosen.key} takes no value.")
+        return None
+    if "value" not in given:
+        raise _Bad("missing_value", f"{asked.label} {chosen.words} what? A value is missing.")
+
+    def one(each: Any) -> Scalar:
+        return _scalar(each, asked, chosen, vocabulary)
+
+    if chosen.takes == "many":
+        return _many(value, one)
+    if chosen.takes in ("range", "days_range"):
+        return _range(value, one)
+    return one(value)
+
+
+def _many(value: Any, one: Callable[[Any], Scalar]) -> tuple[Scalar, ...]:
+    if not isinstance(value, list) or not 1 <= len(value) <= VALUES_MAX:
+        raise _Bad("not_a_list", f"{_shown(value)} was given; a list of 1 to {VALUES_MAX} values is accepted.")
+    return tuple(sorted({one(each) for each in value}, key=str))
+
+
+def _range(value: Any, one: Callable[[Any], Scalar]) -> tuple[Scalar, ...]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise _Bad("not_a_range", f"{_shown(value)} was given; a list of two values, [from, to], is accepted.")
+    low, high = one(value[0]), one(value[1])
+    if low > high:  # type: ignore[operator]
+        raise _Bad("not_a_range", f"{_shown(value)} runs backwards; the first value may not be above the second.")
+    return (low, high)
+
+
+def _scalar(value: Any, asked: fields.Field, chosen: Operator, vocabulary: Vocabulary | None) -> Scalar:
+    if chosen.takes == "days":
+        return _days(value)
+    if chosen.takes in ("day", "days_range"):
+        return _day(value)
+    if asked.type == "number":
+        return _number(value)
+    if asked.type == "boolean":
+        if isinstance(value, bool):
+            return value
+        raise _Bad("not_a_boolean", f"{_shown(value)} was given; true or false is accepted.")
+    text = _text(value)
+    return _name(text, asked, vocabulary) if asked.type in ("choice", "set") else text
+
+
+def _days(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= DAYS_MAX:
+        return value
+    raise _Bad("not_days", f"{_shown(value)} was given; a whole number of days from 0 to {DAYS_MAX} is accepted.")
+
+
+def _day(value: Any) -> str:
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        try:
+            if date.fromisoformat(value).year in YEARS:
+                return value
+        except ValueError:
+            pass
+    raise _Bad("not_a_date", f"{_shown(value)} was given; a date such as 2026-11-23 is accepted.")
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= NUMBER_MAX:
+        return int(value) if float(value).is_integer() else value
+    wrong = "NaN" if isinstance(value, float) and math.isnan(value) else _shown(value)
+    raise _Bad("not_a_number", f"{wrong} was given; a number up to {NUMBER_MAX} is accepted.")
+
+
+def _text(value: Any) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    if not text:
+        raise _Bad("not_a_text", f"{_shown(value)} was given; a text that is not empty is accepted.")
+    if len(text) > TEXT_LENGTH_MAX or not _storable(text):
+        raise _Bad("not_a_text", f"A text of up to {TEXT_LENGTH_MAX} printable characters is accepted.")
+    return text
+
+
+def _storable(text: str) -> bool:
+    return not any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in text)
+
+
+def _name(text: str, asked: fields.Field, vocabulary: Vocabulary | None) -> str:
+    if asked.key == "country":
+        text = text.upper()
+    accepted: Sequence[str] = list((vocabulary or Vocabulary()).choices(asked))
+    if text in accepted or (vocabulary is None and asked.vocabulary):
+        return text
+    shown = ", ".join(accepted[:20]) + (" …" if len(accepted) > 20 else "") if accepted else "none was seen here yet"
+    raise _Bad("unknown_value", f"{text!r} is no {asked.label.lower()} here. Accepted: {shown}.")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "Nothing"
+    text = repr(value) if isinstance(value, (str, int, float, bool)) else f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _escape(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
