@@ -1,0 +1,105 @@
+"""Every action that may stand in the audit trail, with its sentence. An unknown name is a bug, refused by an assertion.
+
+The sentence follows the actor's name: "Alice" + "launched the campaign". `done` and `refused` make both readings.
+"""
+
+from typing import Final
+
+ACTIONS: Final[dict[str, str]] = {
+    "campaign.created": "created the campaign",
+    "campaign.updated": "changed the campaign",
+    "campaign.scheduled": "scheduled the campaign",
+    "campaign.unscheduled": "unscheduled the campaign",
+    "campaign.launched": "launched the campaign",
+    "campaign.paused": "paused the campaign",
+    "campaign.resumed": "resumed the campaign",
+    "campaign.cancelled": "cancelled the campaign",
+    "campaign.completed": "completed the campaign",
+    "campaign.failed": "stopped the campaign as failed",
+    "campaign.deleted": "deleted the campaign",
+    "template.created": "created the template",
+    "template.published": "published a template version",
+    "template.archived": "archived the template",
+    "audience.created": "created the audience",
+    "audience.updated": "changed the audience",
+    "audience.deleted": "deleted the audience",
+    "snapshot.taken": "took a snapshot of the audience",
+    "segment.created": "created the segment",
+    "segment.updated": "changed the segment",
+    "people.imported": "imported people",
+    "people.exported": "exported people",
+    "person.erased": "erased the person",
+    "delivery.retried": "retried failed messages",
+    "delivery.resolved": "resolved uncertain messages",
+    "delivery.auto_paused": "paused the sending by its stop rule",
+    "consent.changed": "changed a consent",
+    "suppression.added": "suppressed an address",
+    "suppression.removed": "lifted a suppression",
+    "limit.refused": "refused a request over a plan limit",
+    "limit.overage_accepted": "accepted overage",
+    "limit.counter_repaired": "repaired a usage counter",
+    "plan.changed": "changed the plan",
+    "addon.changed": "changed the add-ons",
+    "webhook.conflict": "kept the first of two events with one id",
+    "webhook.quarantined": "quarantined an event",
+    "webhook.redriven": "processed an event again",
+    "endpoint.created": "created the endpoint",
+    "endpoint.updated": "changed the endpoint",
+    "endpoint.deleted": "deleted the endpoint",
+    "secret.rotated": "rotated the secret",
+    "key.created": "created the API key",
+    "key.revoked": "revoked the API key",
+    "member.added": "added the member",
+    "member.changed": "changed the member",
+    "member.removed": "removed the member",
+    "settings.changed": "changed the settings",
+    "sign_in.succeeded": "signed in",
+    "sign_in.failed": "failed to sign in",
+    "signed_out": "signed out",
+    "export.made": "exported rows",
+    "ledger.sealed": "sealed the ledger",
+    "checkpoint.signed": "signed a checkpoint",
+    "verification.run": "ran a verification",
+    "books.closed": "closed the books",
+    "break.resolved": "resolved a difference",
+}
+
+_INFINITIVES: Final[dict[str, str]] = {
+    "kept": "keep",
+    "took": "take",
+    "ran": "run",
+    "made": "make",
+    "stopped": "stop",
+    "failed": "fail",
+    "retried": "retry",
+    "cancelled": "cancel",
+    "suppressed": "suppress",
+    "unscheduled": "unschedule",
+    "added": "add",
+    "exported": "export",
+    "imported": "import",
+    "launched": "launch",
+    "published": "publish",
+    "refused": "refuse",
+    "accepted": "accept",
+    "repaired": "repair",
+    "lifted": "lift",
+    "signed": "sign",
+    "sealed": "seal",
+    "processed": "process",
+}
+
+
+def sentence(action: str, outcome: str = "done") -> str:
+    """What follows the actor's name: `launched the campaign`, or `could not launch the campaign` when refused."""
+    done = ACTIONS[action]
+    if outcome == "done":
+        return done
+    verb, _, rest = done.partition(" ")
+    # every other verb of the table ends in -ed on a stem that ends in e: "paused", "changed", "created"
+    return f"could not {_INFINITIVES.get(verb, verb.removesuffix('d'))} {rest}".strip()
+
+
+def label(action: str) -> str:
+    """The filter's wording of an action: `Launched the campaign`."""
+    return ACTIONS[action][:1].upper() + ACTIONS[action][1:]

@@ -1,0 +1,220 @@
+"""What is written here is never changed: entries of the hash chain, postings of the ledger, signed checkpoints.
+
+Entries and postings carry plain subject ids, so that history outlives what it speaks of. Append-only triggers stand in
+migration 0002. `LedgerEntry` is a mass table: no foreign keys, its scope is kept by construction (`ledger.post`).
+"""
+
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+
+from lamba_campaigns.lib.constraints import ScopedReference
+from lamba_campaigns.lib.ids import ID_LENGTH_MAX, new_id
+from projects.scoping import ScopedForeignKey, ScopedModel
+
+ROUTINE_ACTIONS = ("checkpoint.signed", "ledger.sealed")  # written by the clock, hidden from people unless asked for
+
+
+def _entry_id() -> str:
+    return new_id("ent")
+
+
+class Chain(models.Model):
+    """The head of one hash chain: of an environment, of a workspace (members, plan) or of the platform (sign-ins)."""
+
+    key = models.CharField(max_length=80, unique=True)  # "environment:7", "workspace:3", "platform"
+    environment = models.ForeignKey("projects.Environment", models.PROTECT, null=True, related_name="+")
+    workspace = models.ForeignKey("projects.Workspace", models.PROTECT, null=True, related_name="+")
+    sequence = models.BigIntegerField(default=0)  # of the newest entry; 0 before the first
+    head = models.BinaryField(max_length=32, default=bytes(32))  # hash of the newest entry; zeros before the first
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["environment", "id"], name="audit_chain_in_scope")]
+
+
+class AuditEntry(models.Model):
+    """One decision. `canonical` is what was hashed; the other columns repeat it, and `verify` compares them."""
+
+    public_id = models.CharField(max_length=ID_LENGTH_MAX, unique=True, default=_entry_id, editable=False)
+    chain = models.ForeignKey(Chain, models.PROTECT, related_name="entries")
+    sequence = models.BigIntegerField()  # 1, 2, 3 … without gaps in its chain
+    previous_hash = models.BinaryField(max_length=32)
+    content_hash = models.BinaryField(max_length=32)  # SHA-256 of canonical
+    hash = models.BinaryField(max_length=32)  # SHA-256 of previous_hash, sequence and content_hash
+    canonical = models.BinaryField()
+    environment = models.ForeignKey("projects.Environment", models.PROTECT, null=True, related_name="+")
+    workspace_public_id = models.CharField(max_length=64, default="")
+    project_public_id = models.CharField(max_length=64, default="")
+    environment_name = models.CharField(max_length=10, default="")
+    actor_kind = models.CharField(max_length=10)
+    actor_id = models.CharField(max_length=64)
+    origin = models.CharField(max_length=10)
+    action = models.CharField(max_length=40)
+    subject_type = models.CharField(max_length=40)
+    subject_id = models.CharField(max_length=64)
+    trace_id = models.CharField(max_length=64, default="")
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    reason = models.TextField(default="")
+    outcome = models.CharField(max_length=10)
+    occurred_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["chain", "sequence"], name="audit_chain_has_no_second_entry_of_a_number"),
+            models.UniqueConstraint(fields=["chain", "previous_hash"], name="audit_chain_does_not_fork"),
+            models.CheckConstraint(condition=Q(outcome__in=["done", "refused"]), name="audit_outcome_is_known"),
+            ScopedReference(field="chain", name="audit_auditentry_chain_scope"),
+        ]
+        indexes = [
+            # the audit page, newest first, without what the clock wrote
+            models.Index(
+                "chain", F("sequence").desc(), name="audit_entry_of_people", condition=~Q(action__in=ROUTINE_ACTIONS)
+            ),
+            # the page filtered by action, by person, by object; a campaign's own timeline
+            models.Index("chain", "action", F("sequence").desc(), name="audit_entry_by_action"),
+            models.Index("chain", "actor_id", F("sequence").desc(), name="audit_entry_by_actor"),
+            models.Index("chain", "subject_type", "subject_id", F("sequence").desc(), name="audit_entry_by_subject"),
+            # since and until
+            models.Index("chain", "occurred_at", name="audit_entry_by_time"),
+        ]
+
+
+class EntryLabel(models.Model):
+    """The personal words of an entry: names and an address. The chain holds only their salted commitment.
+
+    Deleting the row (erasure) takes the words and the salt away, and every hash still verifies.
+    """
+
+    entry = models.OneToOneField(AuditEntry, models.PROTECT, primary_key=True, related_name="label")
+    salt = models.BinaryField(max_length=16)
+    actor_label = models.CharField(max_length=200)
+    actor_ip = models.CharField(max_length=45, default="")
+    subject_name = models.CharField(max_length=300, default="")
+
+
+class Checkpoint(models.Model):
+    """The signed statement that a chain had `sequence` entries and this head. A shorter or rewritten chain contradicts it."""
+
+    chain = models.ForeignKey(Chain, models.PROTECT, related_name="checkpoints")
+    environment = models.ForeignKey("projects.Environment", models.PROTECT, null=True, related_name="+")
+    sequence = models.BigIntegerField()
+    note = models.BinaryField()  # the canonical bytes that were signed
+    key_id = models.CharField(max_length=16)
+    signature = models.BinaryField(max_length=64)
+    signed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [ScopedReference(field="chain", name="audit_checkpoint_chain_scope")]
+        indexes = [models.Index("chain", F("id").desc(), name="audit_checkpoint_newest")]  # the newest of a chain
+
+
+class Book(ScopedModel):
+    """The account book of one send job: what was planned, and how the last reconciliation found it."""
+
+    id_prefix = "bok"
+
+    job_id = models.BigIntegerField()
+    subject = models.CharField(max_length=64)  # "cmp_…"
+    planned = models.BigIntegerField()
+    opened_at = models.DateTimeField()
+    reconciled_at = models.DateTimeField(null=True)
+    accounts = models.JSONField(default=dict)  # account -> quantity at reconciled_at
+    residual = models.BigIntegerField(null=True)  # planned minus the sum of all accounts
+    score = models.PositiveSmallIntegerField(null=True)  # 0 to 100, see reconciliation.score
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta(ScopedModel.Meta):
+        constraints = [
+            *ScopedModel.Meta.constraints,
+            models.UniqueConstraint(fields=["environment", "job_id"], name="book_is_opened_once"),
+            models.CheckConstraint(condition=Q(planned__gte=0), name="book_plan_is_not_negative"),
+        ]
+        indexes = [models.Index("environment", "subject", name="audit_book_of_subject")]  # a campaign's books
+
+
+class LedgerBatch(ScopedModel):
+    """The postings of one call of `ledger.post`, with their digest. Sealed once into the chain, otherwise never changed."""
+
+    id_prefix = "lbt"
+
+    job_id = models.BigIntegerField()
+    entry_count = models.IntegerField()
+    digest = models.BinaryField(max_length=32)
+    posted_at = models.DateTimeField()
+    seal = ScopedForeignKey("audit.LedgerSeal", null=True, related_name="batches")
+
+    class Meta(ScopedModel.Meta):
+        indexes = [
+            # seal_ledger: what waits
+            models.Index("environment", "id", name="audit_batch_unsealed", condition=Q(seal=None)),
+            # verify: the batches of one seal
+            models.Index("environment", "seal", "id", name="audit_batch_of_seal"),
+        ]
+
+
+class LedgerSeal(ScopedModel):
+    """One `ledger.sealed` entry of the chain: the digest over a set of batches."""
+
+    id_prefix = "lsl"
+
+    batch_count = models.IntegerField()
+    entry_count = models.IntegerField()
+    digest = models.BinaryField(max_length=32)
+    sealed_at = models.DateTimeField()
+
+
+class LedgerEntry(models.Model):
+    """One posting: `quantity` messages of one job moved from one account to another. Mass table, append-only."""
+
+    pk = models.CompositePrimaryKey("environment_id", "job_id", "posting_key")
+    environment_id = models.BigIntegerField()
+    job_id = models.BigIntegerField()
+    posting_key = models.CharField(max_length=120)
+    source = models.SmallIntegerField()  # index into ledger.NAMES
+    target = models.SmallIntegerField()
+    quantity = models.IntegerField()
+    reason = models.CharField(max_length=60, default="")
+    occurred_at = models.DateTimeField()
+    batch_id = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(quantity__gt=0), name="posting_moves_something"),
+            models.CheckConstraint(condition=~Q(source=F("target")), name="posting_moves_elsewhere"),
+        ]
+
+
+class Break(ScopedModel):
+    """A difference that reconciliation found: what, how many, against which source, and how it ended."""
+
+    id_prefix = "brk"
+
+    job_id = models.BigIntegerField()
+    subject = models.CharField(max_length=64)
+    type = models.CharField(max_length=30)
+    source = models.CharField(max_length=40)  # which side disagrees: "ledger", "messages", "metering" …
+    account = models.CharField(max_length=20, default="")
+    quantity = models.BigIntegerField()
+    detail = models.TextField()
+    state = models.CharField(max_length=10, default="open")
+    opened_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True)
+    resolved_by = models.CharField(max_length=64, default="")
+    reason = models.TextField(default="")
+
+    class Meta(ScopedModel.Meta):
+        constraints = [
+            *ScopedModel.Meta.constraints,
+            models.CheckConstraint(condition=Q(state__in=["open", "resolved"]), name="break_state_is_known"),
+            models.UniqueConstraint(
+                fields=["environment", "job_id", "type", "source", "account"],
+                condition=Q(state="open"),
+                name="break_is_open_once",
+            ),
+        ]
+        indexes = [models.Index("environment", "job_id", name="audit_break_of_job")]  # one book's breaks
+
+    def as_json(self) -> dict[str, Any]:
+        return {"type": self.type, "source": self.source, "account": self.account, "quantity": self.quantity}

@@ -1,0 +1,34 @@
+"""A refused attempt is evidence too. It is written after the rollback, so the refusal can't take it away."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from audit import chain
+from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.errors import DomainError
+from projects.scoping import Actor, Scope
+
+
+@contextmanager
+def recording(*, scope: Scope, actor: Actor, action: str, subject: chain.Subject, now: datetime) -> Iterator[None]:
+    """Around an edge's own transaction: a DomainError leaves an entry with outcome `refused`, then goes on.
+
+    A 404 is left out: nothing was there to be decided about.
+    """
+    try:
+        yield
+    except DomainError as error:
+        if error.status != 404:
+            with sql.durable():
+                chain.record(
+                    scope=scope,
+                    actor=actor,
+                    action=action,
+                    subject=subject,
+                    now=now,
+                    after={"errorCode": error.code, "status": error.status},
+                    reason=error.detail,
+                    outcome="refused",
+                )
+        raise
