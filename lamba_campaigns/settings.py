@@ -10,6 +10,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 import fontpkg_geist
@@ -69,14 +70,31 @@ WEBHOOK_ALLOWED_HOSTS: list[str] = env.list(
     "LAMBA_WEBHOOK_ALLOWED_HOSTS", default=[]
 )  # `host` or `host:port` that events may go to although it is private or not https
 
+
 # --- services ------------------------------------------------------------------------------------------------------
-DATABASES = {"default": env.db_url_config(_required("DATABASE_URL", "postgres://lamba@127.0.0.1:5432/lamba"))}
+def _database(url: str) -> dict[str, Any]:
+    """Django's settings of a URL. The host of a Unix socket stands in the query, as libpq wants it: ?host=/path."""
+    found: dict[str, Any] = env.db_url_config(url)
+    options = found.get("OPTIONS", {})
+    return found | {name.upper(): str(options.pop(name)) for name in ("host", "port") if name in options}
+
+
+def _redis_database(url: str, number: int) -> str:
+    """The same server, another database of it."""
+    if url.startswith("unix://"):
+        return f"{url.partition('?')[0]}?db={number}"
+    return urlsplit(url)._replace(path=f"/{number}").geturl()
+
+
+DATABASES = {"default": _database(_required("DATABASE_URL", "postgres://lamba@127.0.0.1:5432/lamba"))}
 DATABASES["default"] |= {
     "CONN_MAX_AGE": 60,
     "CONN_HEALTH_CHECKS": True,
     "TEST": {"NAME": env("LAMBA_TEST_DATABASE", default=None)},
 }
 REDIS_URL = _required("REDIS_URL", "redis://127.0.0.1:6379/0")
+if MODE == "test" and (_worker := os.environ.get("PYTEST_XDIST_WORKER", "")):  # tests empty their cache: one for each
+    REDIS_URL = _redis_database(REDIS_URL, 1 + int(_worker.removeprefix("gw")))
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 EMAIL_URL = _required("EMAIL_URL", "smtp://127.0.0.1:1025")  # the relay of the SMTP channel
 CAPTURE_URL: str = env(
@@ -194,6 +212,7 @@ SESSION_COOKIE_NAME = "__Host-lamba" if _HTTPS else "lamba"
 CSRF_COOKIE_NAME = "__Host-csrf" if _HTTPS else "csrf"
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "lamba_campaigns.web.errors.csrf_failure"
 X_FRAME_OPTIONS = "SAMEORIGIN"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -235,7 +254,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 
 # --- Celery: the doorbell. State lives in Postgres; see docs/explanation/architecture.md ---------------------------
-CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://")
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True

@@ -1,0 +1,249 @@
+"""`make run`: everything up in order, a line a step, until Ctrl-C; then everything down in the opposite order."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from lamba_campaigns.embedded import environment, installation, parts, ports, prepare, running, valkey
+from lamba_campaigns.embedded.folder import PROJECT, Folder
+from lamba_campaigns.embedded.problems import CannotStart
+from lamba_campaigns.embedded.services import Services, services
+from lamba_campaigns.embedded.summary import summary
+from lamba_campaigns.embedded.supervisor import Interrupted, Part, Supervisor
+from lamba_campaigns.embedded.terminal import Terminal
+
+WEB_PORT, CAPTURE_PORT = 8000, 1025
+PREPARE_RANK = 0
+READY_SECONDS_MAX = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the parts listen and how they are reached."""
+
+    host: str
+    web: int
+    ingest: int
+    capture: int
+    console_url: str
+    ingest_url: str
+    capture_url: str
+    email_url: str
+
+    @property
+    def captures(self) -> bool:
+        """Whether the capture server is ours."""
+        return self.capture != 0
+
+
+def run(*, folder: Folder, terminal: Terminal, demo: bool = True) -> int:
+    """Until asked to stop. The exit code: 0 after a clean stop."""
+    terminal.title("Lamba Campaigns", f"process {os.getpid()}")
+    folder.create()
+    with running.exclusive(folder):
+        running.end_leftovers(folder)
+        state = running.State(pid=os.getpid())
+        running.write(folder, state)
+        supervisor = Supervisor(terminal, folder.logs, lambda pids: _note(folder, state, pids))
+        with ExitStack() as cleanup:
+            cleanup.callback(folder.state.unlink, missing_ok=True)
+            cleanup.callback(environment.forget, folder)
+            try:
+                _start(folder, terminal, supervisor, state, cleanup, demo=demo)
+                supervisor.watch()
+            except Interrupted:
+                pass
+            finally:
+                _stop(terminal, supervisor)
+    return 0
+
+
+def _start(
+    folder: Folder, terminal: Terminal, supervisor: Supervisor, state: running.State, cleanup: ExitStack, *, demo: bool
+) -> None:
+    secrets = installation.load_or_create(folder.secrets)
+    addresses = choose_addresses(terminal)
+    up = cleanup.enter_context(
+        services(
+            folder=folder,
+            supervisor=supervisor,
+            terminal=terminal,
+            installation=secrets["LAMBA_INSTALLATION_ID"],
+            durable=True,
+        )
+    )
+    values = _values(up, addresses, secrets)
+    environment.write(folder, values)
+    every = environment.of_parts(folder=folder, values=values)
+    _prepare(terminal, supervisor, every, demo=demo)
+    _start_parts(terminal, supervisor, addresses, every)
+    state.console_url, state.ingest_url, state.capture_url = (
+        addresses.console_url,
+        addresses.ingest_url,
+        addresses.capture_url,
+    )
+    state.ready = True
+    running.write(folder, state)
+    summary(terminal, folder, addresses.console_url, addresses.ingest_url, addresses.capture_url)
+
+
+def choose_addresses(terminal: Terminal) -> Addresses:
+    """Ports that are free now. One that had to give way is said; one that the user fixed is not moved."""
+    host = os.environ.get("HOST") or ports.LOOPBACK
+    fixed = _number("PORT")
+    try:
+        web = ports.choose(fixed or WEB_PORT, fixed=bool(fixed))
+        ingest = ports.choose(web.port + 1, taken=frozenset({web.port}))
+        own_capture = not os.environ.get("LAMBA_CAPTURE_URL")
+        capture = ports.choose(_number("CAPTURE_PORT") or CAPTURE_PORT) if own_capture else None
+    except ports.NoFreePort as refusal:
+        raise CannotStart(str(refusal)) from None
+    if web.moved:
+        terminal.warn(f"Port {web.wanted} is taken by another program; the console is on {web.port} instead.")
+    capture_url = os.environ.get("LAMBA_CAPTURE_URL") or f"smtp://{ports.LOOPBACK}:{capture.port if capture else 0}"
+    return Addresses(
+        host=host,
+        web=web.port,
+        ingest=ingest.port,
+        capture=capture.port if capture else 0,
+        console_url=os.environ.get("LAMBA_PUBLIC_URL") or f"http://localhost:{web.port}",
+        ingest_url=os.environ.get("LAMBA_INGEST_URL") or f"http://localhost:{ingest.port}",
+        capture_url=capture_url,
+        email_url=os.environ.get("EMAIL_URL") or capture_url,
+    )
+
+
+def _number(name: str) -> int:
+    text = os.environ.get(name, "")
+    if text and not text.isdecimal():
+        raise CannotStart(f"{name} is {text!r}; it must be a port number such as 8000.")
+    return int(text or 0)
+
+
+def _values(up: Services, addresses: Addresses, secrets: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "DATABASE_URL": up.database_url,
+        "REDIS_URL": up.redis_url,
+        "EMAIL_URL": addresses.email_url,
+        "LAMBA_CAPTURE_URL": addresses.capture_url,
+        "LAMBA_PUBLIC_URL": addresses.console_url,
+        "LAMBA_INGEST_URL": addresses.ingest_url,
+        **secrets,
+    }
+
+
+def _prepare(terminal: Terminal, supervisor: Supervisor, every: Mapping[str, str], *, demo: bool) -> None:
+    """Schema, static files and demo, in one process of Django's; its steps are shown as ours."""
+    options = () if demo else ("--no-demo",)
+    command = (sys.executable, "-m", "lamba_campaigns.embedded.prepare", *options)
+    part = Part("prepare", command, every, "embedded.prepare", PREPARE_RANK, folder=PROJECT)
+    with ExitStack() as open_step:
+        steps = {}
+
+        def on_line(line: str) -> None:
+            if not line.startswith(prepare.MARK):
+                return
+            said = json.loads(line.removeprefix(prepare.MARK))
+            if "begin" in said:
+                steps["now"] = open_step.enter_context(terminal.step(said["begin"]))
+            else:
+                steps["now"].detail = said["detail"]
+                open_step.pop_all().close()
+
+        supervisor.run(part, on_line)
+
+
+def _start_parts(terminal: Terminal, supervisor: Supervisor, addresses: Addresses, every: Mapping[str, str]) -> None:
+    """All at once, because each takes a second to import; then each is waited for."""
+    waiting = valkey.waiting_workers(every["REDIS_URL"])
+    if addresses.captures:
+        supervisor.start(parts.capture(environment=every))
+    supervisor.start(parts.web(host=addresses.host, port=addresses.web, environment=every))
+    supervisor.start(parts.ingest(host=addresses.host, port=addresses.ingest, environment=every))
+    for name in parts.QUEUES:
+        supervisor.start(parts.worker(name=name, environment=every))
+    supervisor.start(parts.beat(environment=every))
+    if addresses.captures:
+        with terminal.step("Mail capture") as step:
+            supervisor.wait_until("capture", lambda: ports.answers(addresses.capture), seconds=READY_SECONDS_MAX)
+            step.detail = addresses.capture_url
+    with terminal.step("Web") as step:
+        supervisor.wait_until("web", lambda: parts.answers_http(addresses.web), seconds=READY_SECONDS_MAX)
+        step.detail = addresses.console_url
+    with terminal.step("Webhook ingest") as step:
+        supervisor.wait_until("ingest", lambda: parts.answers_http(addresses.ingest), seconds=READY_SECONDS_MAX)
+        step.detail = addresses.ingest_url
+    with terminal.step("Workers and beat") as step:
+        expected = waiting + len(parts.QUEUES)
+        supervisor.wait_until(
+            "worker-control",
+            lambda: valkey.waiting_workers(every["REDIS_URL"]) >= expected,
+            seconds=READY_SECONDS_MAX,
+        )
+        step.detail = f"{len(parts.QUEUES)} workers of {parts.WORKER_PROCESSES} processes"
+
+
+def _note(folder: Folder, state: running.State, pids: Mapping[str, tuple[int, str]]) -> None:
+    state.children = {name: {"pid": pid, "mark": mark} for name, (pid, mark) in pids.items() if name != "postgres"}
+    running.write(folder, state)
+
+
+def _stop(terminal: Terminal, supervisor: Supervisor) -> None:
+    if not supervisor.pids():
+        return
+    terminal.say()
+    with terminal.step("Stopping") as step:
+        supervisor.stop()
+        step.detail = "everything has stopped; the data is kept"
+    terminal.say()
+
+
+def serve(
+    *, folder: Folder, terminal: Terminal, command: tuple[str, ...], durable: bool, extra: Mapping[str, str]
+) -> int:
+    """Postgres and Valkey alone: for `command`, whose exit code is returned, or until Ctrl-C without one."""
+    folder.create()
+    with running.exclusive(folder):
+        supervisor = Supervisor(terminal, folder.logs)
+        secrets = installation.load_or_create(folder.secrets)
+        with ExitStack() as cleanup:
+            try:
+                up = cleanup.enter_context(
+                    services(
+                        folder=folder,
+                        supervisor=supervisor,
+                        terminal=terminal,
+                        installation=secrets["LAMBA_INSTALLATION_ID"],
+                        durable=durable,
+                    )
+                )
+                urls = {"DATABASE_URL": up.database_url, "REDIS_URL": up.redis_url, **extra}
+                if command:
+                    return supervisor.run_in_foreground(command, {**os.environ, **urls}, PROJECT)
+                terminal.say()
+                terminal.rows(list(urls.items()))
+                terminal.say()
+                terminal.say("  Ctrl-C stops both.")
+                supervisor.watch()
+            except Interrupted:
+                return 130
+            finally:
+                supervisor.stop()
+    return 0
+
+
+def clean(folder: Folder) -> None:
+    """The instance's folder and its database are gone. Refused while it runs."""
+    if running.is_locked(folder):
+        raise running.AlreadyRunning("It is running; stop it first.", running.read(folder))
+    from lamba_campaigns.embedded.folder import SHARED_DATA
+
+    if folder.secrets.exists():
+        name = installation.parse(folder.secrets.read_text()).get("LAMBA_INSTALLATION_ID", "")
+        if name.startswith("ins_"):
+            shutil.rmtree(SHARED_DATA / name, ignore_errors=True)
+    shutil.rmtree(folder.root, ignore_errors=True)

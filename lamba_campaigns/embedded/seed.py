@@ -1,0 +1,5 @@
+"""The demo."""
+
+
+def ensure() -> str:
+    return ""

@@ -1,0 +1,66 @@
+"""The last thing `make run` prints: where to go and how to get in."""
+
+import json
+from typing import TypedDict
+
+from lamba_campaigns.embedded.folder import Folder
+from lamba_campaigns.embedded.terminal import Terminal
+
+
+class EnvironmentCredentials(TypedDict):
+    """How one environment of the demo is entered from outside."""
+
+    api_key: str
+    lamba_endpoint: str  # path, below the ingest address
+    lamba_secret: str
+    provider_endpoint: str
+    provider_secret: str
+
+
+class Credentials(TypedDict):
+    """What the demo shows once; kept in demo-credentials.json for later starts."""
+
+    workspace: str
+    project: str
+    email: str
+    password: str
+    viewer_email: str
+    viewer_password: str
+    environments: dict[str, EnvironmentCredentials]
+
+
+def read_credentials(folder: Folder) -> Credentials | None:
+    """None when there is no demo, as with `--no-demo`."""
+    try:
+        found: Credentials = json.loads(folder.credentials.read_text())
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def summary(terminal: Terminal, folder: Folder, console_url: str, ingest_url: str, capture_url: str) -> None:
+    """Console, sign-in, keys, endpoints and mail, aligned."""
+    strong = lambda text: terminal.style(text, "bold")  # noqa: E731
+    rows = [("Console", terminal.style(console_url, "bold", "cyan"))]
+    found = read_credentials(folder)
+    if found is not None:
+        rows += [
+            ("Sign in", f"{strong(found['email'])}  {strong(found['password'])}"),
+            ("  may only look", f"{found['viewer_email']}  {found['viewer_password']}"),
+        ]
+        for name, credentials in found["environments"].items():
+            rows += [
+                ("", ""),
+                (f"API key, {name}", credentials["api_key"]),
+                ("  Lamba's webhooks", ingest_url + credentials["lamba_endpoint"]),
+                ("    secret", credentials["lamba_secret"]),
+                ("  mail provider's", ingest_url + credentials["provider_endpoint"]),
+                ("    secret", credentials["provider_secret"]),
+            ]
+    rows += [("", ""), ("Captured mail", f"{capture_url}, shown in the console under Captured mail")]
+    rows += [("REST", f"{console_url}/api/v1/openapi.json"), ("Logs", str(folder.logs))]
+    terminal.say()
+    terminal.rows(rows)
+    terminal.say()
+    terminal.say(f"  {strong('Ctrl-C')} stops everything; the data is kept.")
+    terminal.say()
