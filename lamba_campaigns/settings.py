@@ -185,15 +185,16 @@ STATICFILES_DIRS: list[Any] = [
     BASE_DIR / "lamba_campaigns" / "static",
     ("fonts/geist", Path(fontpkg_geist.__file__).parent / "files"),
 ]
-_STATIC_BACKEND = (
-    "django.contrib.staticfiles.storage.StaticFilesStorage"
-    if MODE == "test"
-    else "whitenoise.storage.CompressedManifestStaticFilesStorage"
-)
+_STATIC_BACKEND = {
+    "production": "whitenoise.storage.CompressedManifestStaticFilesStorage",
+    "embedded": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",  # compressing takes half a minute
+    "test": "django.contrib.staticfiles.storage.StaticFilesStorage",
+}[MODE]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": _STATIC_BACKEND},
 }
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = MODE == "test"  # tests collect nothing
 MEDIA_ROOT = VAR_DIR / "files"
 
 # --- transport security --------------------------------------------------------------------------------------------
