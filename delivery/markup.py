@@ -1,0 +1,225 @@
+"""Markdown with Liquid marks to two Liquid templates: an HTML page in the mail layout, and plain text.
+
+Every mark becomes a word that Markdown, the sanitiser and the CSS inliner leave alone, and comes back afterwards.
+A mark that does not come back exactly once would change what the author wrote: that is LostMark.
+"""
+
+import html as html_module
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib import resources
+
+import nh3
+from css_inline import CSSInliner
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from delivery.liquids import MARK
+
+_WORD = re.compile(r"zqxm(\d+)mxqz")
+_ATTRIBUTE = re.compile(r'\b(href|src)="([^"]*)"')
+_BLOCK_MARKS = re.compile(r"<p[^>]*>\s*((?:zqxm\d+mxqz\s*)+)</p>")
+_BLANK_LINES = re.compile(r"[ \t]*\n(?:[ \t]*\n){2,}")
+_TAG_ATTRIBUTES: dict[str, set[str]] = {
+    "a": {"href", "title", "class"},
+    "img": {"src", "alt", "width", "height"},
+    "table": {"width", "align", "cellpadding", "cellspacing", "border", "role"},
+    "td": {"width", "align", "valign", "colspan", "rowspan"},
+    "th": {"width", "align", "valign", "colspan", "rowspan"},
+    "ol": {"start"},
+    "*": {"style"},
+}
+_STYLES = {
+    "background-color", "border", "border-radius", "color", "display", "font-family", "font-size", "font-style",
+    "font-weight", "height", "letter-spacing", "line-height", "margin", "max-width", "padding", "text-align",
+    "text-decoration", "vertical-align", "width",
+}  # fmt: skip
+_cleaner = nh3.Cleaner(
+    tags=nh3.ALLOWED_TAGS | {"center", "font", "section"},
+    attributes=_TAG_ATTRIBUTES,
+    url_schemes={"http", "https", "mailto", "tel"},
+    filter_style_properties=_STYLES,
+    link_rel=None,
+)
+_inliner = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
+
+
+class LostMark(Exception):
+    """A Liquid mark stands where HTML does not allow text, such as inside a tag."""
+
+
+def build(body: str, preheader: str, sender: str) -> tuple[str, str]:
+    """The HTML page and the plain text, both Liquid templates, for a body that Liquid can parse."""
+    marks: list[str] = []
+    tokens = _markdown().parse(_take_out(body, marks))
+    inside = _cleaner.clean(_markdown().renderer.render(tokens, _markdown().options, {}))
+    inside = _BLOCK_MARKS.sub(lambda match: _unwrapped(match[1], marks) or match[0], inside)
+    page = _page(inside, _take_out(preheader, marks), _take_out("{{ unsubscribe_url }}", marks), sender)
+    _require_every_mark(page, marks)
+    page = _guard_links(page, marks)
+    return _put_back(page, marks), _put_back("\n".join(_text(tokens)), marks) + _text_footer(sender)
+
+
+def tidy(text: str) -> str:
+    """Plain text with no more than one blank line in a row and one line break at its end."""
+    return _BLANK_LINES.sub("\n\n", text.replace("\r\n", "\n")).strip() + "\n"
+
+
+def _take_out(source: str, marks: list[str]) -> str:
+    def replace(match: re.Match[str]) -> str:
+        marks.append(match[0])
+        return f"zqxm{len(marks) - 1}mxqz"
+
+    return MARK.sub(replace, source)
+
+
+def _put_back(text: str, marks: Sequence[str]) -> str:
+    return _WORD.sub(lambda match: marks[int(match[1])], text)
+
+
+def _unwrapped(words: str, marks: Sequence[str]) -> str | None:
+    """A paragraph of block tags alone is no paragraph: `{% if … %}` between blank lines leaves no gap."""
+    if all(marks[int(number)].startswith("{%") for number in _WORD.findall(words)):
+        return words
+    return None
+
+
+def _require_every_mark(page: str, marks: Sequence[str]) -> None:
+    seen = [int(number) for number in _WORD.findall(page)]
+    for number, mark in enumerate(marks):
+        if seen.count(number) != 1:
+            raise LostMark(f"{mark[:60]} stands where a message can't hold it. Move it into the text.")
+
+
+def _guard_links(page: str, marks: list[str]) -> str:
+    """Values that start an address may only be links that are safe to follow."""
+
+    def guard(match: re.Match[str]) -> str:
+        name, value = match[1], match[2]
+        static_before = False
+        parts = []
+        for part in re.split(r"(zqxm\d+mxqz)", value):
+            word = _WORD.fullmatch(part)
+            if word and not static_before and marks[int(word[1])].startswith("{{"):
+                marks[int(word[1])] = _with_link_filter(marks[int(word[1])])
+            static_before = static_before or bool(part and not word)
+            parts.append(part)
+        return f'{name}="{"".join(parts)}"'
+
+    return _ATTRIBUTE.sub(guard, page)
+
+
+def _with_link_filter(mark: str) -> str:
+    closing = "-}}" if mark.endswith("-}}") else "}}"
+    return f"{mark.removesuffix(closing)} | link {closing}"
+
+
+def _page(inside: str, preheader: str, unsubscribe: str, sender: str) -> str:
+    layout, style = _file("layout.html"), _file("layout.css")
+    page = (
+        layout.replace("[[style]]", style)
+        .replace("[[preheader]]", preheader)
+        .replace("[[body]]", inside)
+        .replace("[[sender]]", html_module.escape(_without_liquid(sender)))
+        .replace("[[unsubscribe]]", unsubscribe)
+    )
+    return _inliner.inline(page)
+
+
+def _without_liquid(text: str) -> str:
+    return text.replace("{", "(").replace("}", ")")
+
+
+@cache
+def _file(name: str) -> str:
+    return resources.files("delivery").joinpath("mail", name).read_text()
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    parser.add_render_rule("link_open", _link_open)
+    return parser
+
+
+def _link_open(renderer, tokens, index, options, env):  # type: ignore[no-untyped-def]  # the library's own shape
+    """`[Renew now](https://… "button")` is a button."""
+    token = tokens[index]
+    if token.attrs.get("title") == "button":
+        del token.attrs["title"]
+        token.attrSet("class", "button")
+    return renderer.renderToken(tokens, index, options, env)
+
+
+def _text(tokens: Sequence[Token]) -> Iterator[str]:
+    """Lines of plain text for block tokens: lists keep their marks, quotes their bars, blocks a blank line between."""
+    lists: list[int | None] = []
+    quotes, pending = 0, ""
+    cells: list[str] | None = None
+    for token in tokens:
+        if token.type == "tr_open":
+            cells = []
+        elif token.type == "tr_close":
+            yield " | ".join(cells or ())
+            cells = None
+        elif token.type == "table_close":
+            yield ""
+        elif cells is not None:
+            cells += _block_lines(token) or []
+            continue
+        if token.type in ("bullet_list_open", "ordered_list_open"):
+            lists.append(int(token.attrGet("start") or 1) if token.type.startswith("ordered") else None)
+        elif token.type in ("bullet_list_close", "ordered_list_close"):
+            lists.pop()
+            if not lists:
+                yield ""
+        elif token.type == "list_item_open":
+            number = lists[-1]
+            pending = "- " if number is None else f"{number}. "
+            if number is not None:
+                lists[-1] = number + 1
+        elif token.type in ("blockquote_open", "blockquote_close"):
+            quotes += 1 if token.type.endswith("open") else -1
+        elif (lines := _block_lines(token)) is not None:
+            indent = "> " * quotes + "  " * (len(lists) - 1 if lists else 0)
+            for line in lines:
+                yield f"{indent}{pending or ('  ' if lists else '')}{line}"
+                pending = ""
+            if not lists:
+                yield ""
+
+
+def _block_lines(token: Token) -> list[str] | None:
+    if token.type == "inline":
+        return _inline(token.children or ()).split("\n")
+    if token.type in ("fence", "code_block"):
+        return token.content.rstrip("\n").split("\n")
+    if token.type == "html_block":
+        return [line for line in html_module.unescape(nh3.clean(token.content, tags=set())).split("\n") if line.strip()]
+    return ["---"] if token.type == "hr" else None
+
+
+def _inline(children: Sequence[Token]) -> str:
+    out: list[str] = []
+    links: list[tuple[str, int]] = []
+    for child in children:
+        if child.type in ("text", "code_inline"):
+            out.append(child.content)
+        elif child.type in ("softbreak", "hardbreak"):
+            out.append("\n")
+        elif child.type == "image":
+            out.append(_inline(child.children or ()))
+        elif child.type == "html_inline" and child.content.lower().startswith("<br"):
+            out.append("\n")
+        elif child.type == "link_open":
+            links.append((str(child.attrGet("href") or ""), len(out)))
+        elif child.type == "link_close":
+            href, start = links.pop()
+            if href and "".join(out[start:]) != href.removeprefix("mailto:"):
+                out.append(f" ({href})")
+    return "".join(out)
+
+
+def _text_footer(sender: str) -> str:
+    return f"\n\n--\n{_without_liquid(sender)}\nUnsubscribe: {{{{ unsubscribe_url }}}}\n"

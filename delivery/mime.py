@@ -1,0 +1,182 @@
+"""The bytes of one message, correct by RFC 5322, 2045, 2047 and 8058: seven bits, CRLF, lines within 998.
+
+Anything that could end a header early is refused, never repaired. A property test reads every message back with the
+standard library's parser.
+"""
+
+import binascii
+import re
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import idna
+
+from delivery.rendering import Content, Rendered
+
+LINE_MAX = 78
+WORD_BYTES_MAX = 36  # of text in one encoded word: with its name and marks it stays within 76 columns
+# "=_" can't occur in quoted-printable, so that the boundary never does in a body
+BOUNDARY = b"=_lamba_part"
+_BREAKS = re.compile(r"[\r\n\x00]")
+_LINE_ENDS = re.compile(r"\r\n|\r|\n")
+_PLAIN = re.compile(r"[\x20-\x7e]*")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
+_LOCAL = re.compile(r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,\"]+")
+_LOCAL_MAX, _ADDRESS_MAX = 64, 254
+
+
+class InjectionRefused(ValueError):
+    """A header value holds a line break or NUL."""
+
+
+class BadAddress(ValueError):
+    """The text is not one address that can be handed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A mail address as it goes over the wire: domain in ASCII. `international`: the local part needs SMTPUTF8."""
+
+    text: str
+    international: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message, ready for a channel. `position` names it in its job."""
+
+    position: int
+    sender: str
+    recipient: str
+    data: bytes  # CRLF lines, no dot-stuffing, ends with CRLF
+    international: bool = False
+
+
+class Letterhead:
+    """The headers that all messages of a job share, encoded once."""
+
+    def __init__(self, *, content: Content, feedback_id: str) -> None:
+        sender = address(content.from_address)
+        self.sender = sender.text
+        self.domain = sender.text.partition("@")[2]
+        self.international = sender.international
+        lines = [b"From: " + _mailbox(content.from_name, sender.text, len("From: "))]
+        if content.reply_to:
+            lines.append(b"Reply-To: " + address(content.reply_to).text.encode())
+        lines += [
+            b"Feedback-ID: " + _refuse_breaks(feedback_id).encode("ascii"),
+            b"MIME-Version: 1.0",
+            b'Content-Type: multipart/alternative; boundary="' + BOUNDARY + b'"',
+        ]
+        self.lines = b"\r\n".join(lines)
+
+    def envelope(
+        self, *, position: int, recipient: str, rendered: Rendered, token: str, unsubscribe_url: str, now: datetime
+    ) -> Envelope:
+        """The whole message. BadAddress when the recipient's address can't be used."""
+        to = address(recipient)
+        link = _refuse_breaks(unsubscribe_url)
+        data = b"\r\n".join(
+            (
+                self.lines,
+                b"To: " + to.text.encode(),
+                b"Subject: " + header_text(rendered.subject, len("Subject: ")),
+                b"Date: " + format_datetime(now.astimezone(UTC)).encode(),
+                f"Message-ID: <{token}@{self.domain}>".encode(),
+                f"List-Unsubscribe: <{link}>".encode("ascii"),
+                b"List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+                b"",
+                b"--" + BOUNDARY,
+                b"Content-Type: text/plain; charset=utf-8",
+                b"Content-Transfer-Encoding: quoted-printable",
+                b"",
+                quoted_printable(rendered.text),
+                b"--" + BOUNDARY,
+                b"Content-Type: text/html; charset=utf-8",
+                b"Content-Transfer-Encoding: quoted-printable",
+                b"",
+                quoted_printable(rendered.html),
+                b"--" + BOUNDARY + b"--",
+                b"",
+            )
+        )
+        return Envelope(position, self.sender, to.text, data, self.international or to.international)
+
+
+def address(text: str) -> Address:
+    """The address with its domain in ASCII (IDNA). BadAddress for anything that isn't exactly one plain address."""
+    local, _, domain = text.strip().rpartition("@")
+    if not _LOCAL.fullmatch(local) or len(local.encode()) > _LOCAL_MAX or ".." in f".{local}.":
+        raise BadAddress("The part before @ can't be delivered to.")
+    try:
+        host = domain.lower() if domain.isascii() else idna.encode(domain, uts46=True).decode()
+    except (idna.IDNAError, UnicodeError):
+        raise BadAddress("The domain is not a domain name.") from None
+    if not re.fullmatch(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", host):
+        raise BadAddress("The domain is not a domain name.")
+    whole = f"{local}@{host}"
+    if len(whole.encode()) > _ADDRESS_MAX:
+        raise BadAddress("The address is too long.")
+    return Address(whole, not local.isascii())
+
+
+def header_text(text: str, used: int) -> bytes:
+    """An unstructured header's value, folded; `used` columns of its first line are taken. RFC 2047 where needed."""
+    value = _refuse_breaks(text)
+    if _PLAIN.fullmatch(value) and "=?" not in value and max(map(len, value.split(" "))) < LINE_MAX - used:
+        return _folded(value, used)
+    return b"\r\n ".join(_encoded_words(value))
+
+
+def quoted_printable(text: str) -> bytes:
+    """The body of a text part: CRLF lines within 76 columns, ending with a line break of the encoding's own if needed."""
+    plain = _LINE_ENDS.sub("\n", text)
+    return binascii.b2a_qp(plain.encode("utf-8", "replace"), istext=True).replace(b"\n", b"\r\n")
+
+
+def _mailbox(name: str, mail: str, used: int) -> bytes:
+    """`Name <address>` with the name as atoms, a quoted string, or encoded words; the address on a line of its own
+    where one line would be long."""
+    display = _refuse_breaks(name).strip()
+    if not display:
+        return mail.encode()
+    if not _PLAIN.fullmatch(display) or "=?" in display or len(display) > LINE_MAX - used - 4:
+        shown = b"\r\n ".join(_encoded_words(display))
+    elif _ATOMS.fullmatch(display):
+        shown = display.encode()
+    else:
+        shown = b'"' + display.replace("\\", "\\\\").replace('"', '\\"').encode() + b'"'
+    short = used + len(shown) + len(mail) + 3 <= LINE_MAX and b"\r\n" not in shown
+    return shown + (b" <" if short else b"\r\n <") + mail.encode() + b">"
+
+
+def _encoded_words(text: str) -> list[bytes]:
+    """Encoded words of at most 36 bytes of text each; no character is cut."""
+    words, part = [], b""
+    for character in text:
+        encoded = character.encode("utf-8", "replace")
+        if len(part) + len(encoded) > WORD_BYTES_MAX:
+            words.append(part)
+            part = b""
+        part += encoded
+    return [b"=?utf-8?b?" + b64encode(each) + b"?=" for each in [*words, part]]
+
+
+def _folded(value: str, used: int) -> bytes:
+    lines, line = [], ""
+    for word in value.split(" "):
+        room = LINE_MAX - (used if not lines else 1)
+        if line and len(line) + 1 + len(word) > room:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    return "\r\n ".join([*lines, line]).encode()
+
+
+def _refuse_breaks(text: str) -> str:
+    if _BREAKS.search(text):
+        raise InjectionRefused("A header value must be one line.")
+    return text
