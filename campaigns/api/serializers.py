@@ -1,0 +1,262 @@
+"""Campaigns and templates as REST shows them and takes them. camelCase outside, our own words inside."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from campaigns.lifecycle import allowed
+from campaigns.models import Campaign, Channel, Template, TemplateVersion
+from lamba_campaigns.web.rest import StrictSerializer, etag
+
+
+class CampaignBody(StrictSerializer):
+    """A draft as it is created. Only the name is needed; the rest may come later."""
+
+    name = serializers.CharField(max_length=120)
+    channel = serializers.ChoiceField(choices=Channel.choices, default="email")
+    templateId = serializers.CharField(source="template", max_length=31, required=False, allow_null=True)
+    templateVersion = serializers.IntegerField(
+        source="template_version", min_value=1, required=False, allow_null=True, help_text="The newest when left out."
+    )
+    audienceId = serializers.CharField(source="audience", max_length=31, required=False, allow_null=True)
+    scheduledAt = serializers.DateTimeField(source="scheduled_at", required=False, allow_null=True)
+    timeZone = serializers.CharField(source="time_zone", max_length=64, required=False)
+    ratePerMinute = serializers.IntegerField(
+        source="rate_per_minute", min_value=1, required=False, allow_null=True, help_text="Null sends as fast as it can."
+    )
+    acceptOverage = serializers.IntegerField(
+        source="accept_overage",
+        min_value=0,
+        required=False,
+        allow_null=True,
+        help_text="Messages beyond the plan that you agree to pay for. Needs the permission billing.manage.",
+    )
+
+
+class CampaignPatch(CampaignBody):
+    """What changes; what is left out stays."""
+
+    name = serializers.CharField(max_length=120, required=False)
+    channel = serializers.ChoiceField(choices=Channel.choices, required=False)
+
+
+class ScheduleBody(StrictSerializer):
+    at = serializers.CharField(
+        max_length=40, help_text="A moment with offset (2026-11-24T08:30:00Z), or wall-clock time in timeZone."
+    )
+    timeZone = serializers.CharField(source="time_zone", max_length=64, required=False, help_text="IANA name.")
+    fold = serializers.ChoiceField(
+        choices=[0, 1], required=False, allow_null=True, help_text="Which of two, where clocks go back over the time."
+    )
+
+
+class ReasonBody(StrictSerializer):
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class NothingBody(StrictSerializer):
+    """An empty object, or no body at all."""
+
+
+class CampaignRead(serializers.Serializer[Campaign]):
+    id = serializers.CharField(source="public_id")
+    name = serializers.CharField()
+    channel = serializers.CharField()
+    state = serializers.CharField()
+    etag = serializers.SerializerMethodField()
+    allowedActions = serializers.SerializerMethodField()
+    templateId = serializers.CharField(source="template_version.template.public_id", default=None)
+    templateName = serializers.CharField(source="template_version.template.name", default=None)
+    templateVersion = serializers.IntegerField(source="template_version.number", default=None)
+    audienceId = serializers.CharField(source="audience.public_id", default=None)
+    audienceName = serializers.CharField(source="audience.name", default=None)
+    audienceVersion = serializers.IntegerField(source="audience_version.number", default=None)
+    scheduledAt = serializers.DateTimeField(source="scheduled_at")
+    timeZone = serializers.CharField(source="time_zone")
+    ratePerMinute = serializers.IntegerField(source="rate_per_minute")
+    acceptOverage = serializers.IntegerField(source="accept_overage")
+    snapshotId = serializers.CharField(source="snapshot.public_id", default=None)
+    jobId = serializers.CharField(source="job.public_id", default=None)
+    blockers = serializers.ListField(
+        child=serializers.DictField(), help_text="Why the last launch was refused, as problem documents."
+    )
+    createdBy = serializers.CharField(source="created_by")
+    updatedBy = serializers.CharField(source="updated_by")
+    createdAt = serializers.DateTimeField(source="created_at")
+    updatedAt = serializers.DateTimeField(source="updated_at")
+    requestedAt = serializers.DateTimeField(source="requested_at")
+    launchedAt = serializers.DateTimeField(source="launched_at")
+    finishedAt = serializers.DateTimeField(source="finished_at")
+
+    def get_etag(self, row: Campaign) -> str:
+        return etag(row.state_version)
+
+    def get_allowedActions(self, row: Campaign) -> list[str]:  # noqa: N802 - DRF finds it by the field's name
+        return [str(action) for action in allowed(row.state)]
+
+
+class BalanceRead(serializers.Serializer[Any]):
+    planned = serializers.IntegerField()
+    excluded = serializers.IntegerField()
+    accounts = serializers.DictField(child=serializers.IntegerField())
+    excludedByReason = serializers.DictField(child=serializers.IntegerField())
+    residual = serializers.IntegerField(help_text="planned minus all accounts: 0, or something is wrong.")
+
+
+class CampaignDetail(CampaignRead):
+    balance = BalanceRead(allow_null=True, default=None, help_text="Live counters; null before sending began.")
+
+
+class CampaignPage(serializers.Serializer[Any]):
+    items = CampaignRead(many=True)
+    nextCursor = serializers.CharField(allow_null=True)
+
+
+class MeterRead(serializers.Serializer[Any]):
+    requested = serializers.IntegerField()
+    available = serializers.IntegerField(allow_null=True)
+
+
+class FixRead(serializers.Serializer[Any]):
+    kind = serializers.CharField()
+    label = serializers.CharField()
+    permission = serializers.CharField()
+
+
+class CheckRead(serializers.Serializer[Any]):
+    key = serializers.CharField()
+    label = serializers.CharField()
+    state = serializers.ChoiceField(choices=["pass", "warn", "block", "todo"])
+    detail = serializers.CharField()
+    meter = MeterRead(allow_null=True)
+    fixes = FixRead(many=True)
+
+
+class PreflightRead(serializers.Serializer[Any]):
+    ready = serializers.BooleanField()
+    audience = serializers.IntegerField(allow_null=True, help_text="People who would be contacted now.")
+    checks = CheckRead(many=True)
+
+
+class RecipientRead(serializers.Serializer[Any]):
+    personId = serializers.CharField()
+    address = serializers.CharField(allow_null=True)
+    outcome = serializers.CharField()
+    reason = serializers.CharField(help_text="Why somebody was left out.")
+    detail = serializers.CharField()
+    tries = serializers.IntegerField()
+    lastEventAt = serializers.DateTimeField(allow_null=True)
+
+
+class RecipientPage(serializers.Serializer[Any]):
+    items = RecipientRead(many=True)
+    nextCursor = serializers.CharField(allow_null=True)
+
+
+class BooksRead(BalanceRead):
+    campaign = serializers.CharField()
+    name = serializers.CharField()
+    workspace = serializers.CharField()
+    project = serializers.CharField()
+    environment = serializers.CharField()
+    state = serializers.CharField()
+    snapshot = serializers.CharField()
+    memberDigest = serializers.CharField()
+    launchedAt = serializers.DateTimeField()
+    closedAt = serializers.DateTimeField(allow_null=True)
+    overlays = serializers.DictField(child=serializers.IntegerField())
+    breaks = serializers.IntegerField(help_text="Open differences that reconciliation found.")
+    digest = serializers.CharField(help_text="SHA-256 over the statement's canonical JSON without this field.")
+
+
+class MessageBody(StrictSerializer):
+    subject = serializers.CharField(max_length=300)
+    preheader = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
+    body = serializers.CharField(max_length=100_000, trim_whitespace=False)
+
+
+class TemplateBody(MessageBody):
+    name = serializers.CharField(max_length=120)
+    channel = serializers.ChoiceField(choices=Channel.choices, default="email")
+    publish = serializers.BooleanField(default=True, help_text="False keeps it as a draft without a version.")
+
+
+class TemplatePatch(StrictSerializer):
+    """The unpublished draft and the name."""
+
+    name = serializers.CharField(max_length=120, required=False)
+    subject = serializers.CharField(max_length=300, required=False, allow_blank=True)
+    preheader = serializers.CharField(max_length=300, required=False, allow_blank=True)
+    body = serializers.CharField(max_length=100_000, trim_whitespace=False, required=False, allow_blank=True)
+
+
+class PreviewBody(StrictSerializer):
+    """The newest version as one person would get it, or the given text in its place."""
+
+    personId = serializers.CharField(
+        source="person", max_length=128, required=False, help_text="Our id or the external id; a sample when left out."
+    )
+    subject = serializers.CharField(max_length=300, required=False, allow_blank=True)
+    preheader = serializers.CharField(max_length=300, required=False, allow_blank=True)
+    body = serializers.CharField(max_length=100_000, trim_whitespace=False, required=False, allow_blank=True)
+
+
+class ProblemRead(serializers.Serializer[Any]):
+    pointer = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    severity = serializers.ChoiceField(choices=["error", "warning"])
+
+
+class PreviewRead(serializers.Serializer[Any]):
+    person = serializers.CharField()
+    subject = serializers.CharField()
+    preheader = serializers.CharField()
+    html = serializers.CharField()
+    text = serializers.CharField()
+    problems = ProblemRead(many=True)
+
+
+class TemplateVersionRead(serializers.Serializer[TemplateVersion]):
+    id = serializers.CharField(source="public_id")
+    number = serializers.IntegerField()
+    subject = serializers.CharField()
+    preheader = serializers.CharField()
+    body = serializers.CharField()
+    variables = serializers.ListField(child=serializers.CharField())
+    digest = serializers.SerializerMethodField()
+    createdBy = serializers.CharField(source="created_by")
+    createdAt = serializers.DateTimeField(source="created_at")
+
+    def get_digest(self, row: TemplateVersion) -> str:
+        return bytes(row.digest).hex()
+
+
+class TemplateRead(serializers.Serializer[Template]):
+    id = serializers.CharField(source="public_id")
+    name = serializers.CharField()
+    channel = serializers.CharField()
+    status = serializers.CharField()
+    latestVersion = serializers.IntegerField(source="latest_number", help_text="0 before the first.")
+    hasDraft = serializers.SerializerMethodField()
+    etag = serializers.SerializerMethodField()
+    createdBy = serializers.CharField(source="created_by")
+    updatedBy = serializers.CharField(source="updated_by")
+    createdAt = serializers.DateTimeField(source="created_at")
+    updatedAt = serializers.DateTimeField(source="updated_at")
+
+    def get_etag(self, row: Template) -> str:
+        return etag(row.state_version)
+
+    def get_hasDraft(self, row: Template) -> bool:  # noqa: N802 - DRF finds it by the field's name
+        return row.draft_saved_at is not None
+
+
+class TemplatePage(serializers.Serializer[Any]):
+    items = TemplateRead(many=True)
+    nextCursor = serializers.CharField(allow_null=True)
+
+
+class TemplateVersionPage(serializers.Serializer[Any]):
+    items = TemplateVersionRead(many=True)
+    nextCursor = serializers.CharField(allow_null=True)

@@ -1,0 +1,139 @@
+"""The closing balance of a campaign: what was planned, where every message stands, what differs, and its digest."""
+
+import csv
+import io
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django.http import HttpResponse
+
+from audit import chain, ledger
+from audit.models import Break
+from campaigns.lifecycle import subject_of
+from campaigns.models import Campaign
+from campaigns.recipients import NothingFrozen, safe_cell
+from delivery.models import JobCounters
+from lamba_campaigns.lib.canonical import digest
+from lamba_campaigns.lib.sql import durable
+from projects.scoping import Actor, Scope
+
+# What the console and the statement call each account, in the order of a message's life.
+ACCOUNT_LABELS: Final[dict[str, str]] = {
+    "pending": "Waiting",
+    "in_flight": "In flight",
+    "uncertain": "Uncertain",
+    "accepted": "Accepted, no receipt yet",
+    "deferred": "Retrying",
+    "delivered": "Delivered",
+    "bounced": "Bounced",
+    "rejected": "Rejected",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+}
+REASON_LABELS: Final[dict[str, str]] = {
+    "membership_lost": "No longer a member",
+    "no_address": "No address",
+    "invalid_address": "Invalid address",
+    "duplicate_address": "Duplicate address",
+    "no_consent": "No consent",
+    "unsubscribed": "Unsubscribed",
+    "suppressed": "Suppressed",
+    "frequency_cap": "Contacted too often",
+    "held_out": "Held out",
+    "excluded_list": "On the exclusion list",
+    "channel_unavailable": "Channel not available",
+}
+
+
+def statement(*, scope: Scope, campaign: Campaign) -> dict[str, Any]:
+    """The books as JSON, read from the ledger itself. NothingFrozen before sending began."""
+    if campaign.job is None or campaign.snapshot is None:
+        raise NothingFrozen(f"{campaign.name} has no books yet.", next_step="They open when it is launched.")
+    found = ledger.balance(scope=scope, job_id=campaign.job.pk)
+    body: dict[str, Any] = {
+        "campaign": campaign.public_id,
+        "name": campaign.name,
+        "workspace": scope.workspace,
+        "project": scope.project,
+        "environment": scope.environment,
+        "state": str(campaign.state),
+        "snapshot": campaign.snapshot.public_id,
+        "memberDigest": bytes(campaign.snapshot.member_digest).hex(),
+        "launchedAt": _moment(campaign.launched_at),
+        "closedAt": _moment(campaign.books_closed_at),
+        **balance_as_json(found),
+        "overlays": _overlays(scope, campaign),
+        "breaks": Break.objects.within(scope).filter(job_id=campaign.job.pk, state="open").count(),
+    }
+    return body | {"digest": digest(body).hex()}
+
+
+def balance_as_json(found: ledger.Balance) -> dict[str, Any]:
+    return {
+        "planned": found.planned,
+        "excluded": found.accounts["excluded"],
+        "accounts": {name: found.accounts[name] for name in ACCOUNT_LABELS},
+        "excludedByReason": {reason: n for reason, n in sorted(found.excluded_by_reason.items()) if n},
+        "residual": found.residual,
+    }
+
+
+def live_balance(*, scope: Scope, campaign: Campaign) -> dict[str, Any] | None:
+    """The same numbers from the counters row: one read, whatever the size. None before sending began."""
+    if campaign.job_id is None:
+        return None
+    row = JobCounters.objects.within(scope).get(pk=campaign.job_id)
+    accounts = {name: getattr(row, name) for name in ACCOUNT_LABELS}
+    return {
+        "planned": row.planned,
+        "excluded": row.excluded,
+        "accounts": accounts,
+        "excludedByReason": {reason: n for reason, n in sorted(row.excluded_reasons.items()) if n},
+        "residual": row.planned - row.excluded - sum(accounts.values()),
+    }
+
+
+def csv_response(*, scope: Scope, actor: Actor, campaign: Campaign, now: datetime) -> HttpResponse:
+    """The statement as a download; the audit entry is written first."""
+    body = statement(scope=scope, campaign=campaign)
+    with durable():
+        chain.record(
+            scope=scope,
+            actor=actor,
+            action="export.made",
+            subject=subject_of(campaign),
+            now=now,
+            after={"what": "books", "digest": body["digest"]},
+        )
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["group", "item", "value"])
+    writer.writerows([group, safe_cell(item), safe_cell(str(value))] for group, item, value in _lines(body))
+    name = f"{scope.workspace_slug}-{scope.environment}-{campaign.public_id}-books.csv"
+    return HttpResponse(
+        text.getvalue(),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _lines(body: dict[str, Any]) -> list[tuple[str, str, Any]]:
+    plain = [("statement", key, "" if value is None else value) for key, value in body.items() if not _nested(value)]
+    nested = [
+        (group, item, value) for group, items in body.items() if _nested(items) for item, value in items.items()
+    ]
+    return plain + nested
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _overlays(scope: Scope, campaign: Campaign) -> dict[str, int]:
+    assert campaign.job is not None
+    row = JobCounters.objects.within(scope).get(pk=campaign.job.pk)
+    return {name: getattr(row, name) for name in ("complained", "unsubscribed", "opened", "clicked")}
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if moment else None

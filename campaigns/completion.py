@@ -1,0 +1,103 @@
+"""When a job has nothing left to hand over: prove the books, settle the holds, end the campaign. Exactly once."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from audit import ledger, reconciliation
+from campaigns import drafts, holds, lifecycle
+from campaigns.lifecycle import ENDED, Action
+from campaigns.models import Campaign, State
+from delivery import evidence
+from delivery.models import JobState
+from lamba_campaigns.lib.sql import require_transaction
+from projects.scoping import SYSTEM, Scope
+
+EXCEPTIONS: Final = ("uncertain", "deferred", "rejected", "failed")
+
+
+def settle(*, scope: Scope, campaign_id: str, now: datetime) -> Campaign | None:
+    """The campaign ended, its holds settled and `campaign.sent` published; None if it is not time or was done before.
+
+    Late receipts post to the same ledger afterwards; the next reconciliation reads them.
+    """
+    require_transaction()
+    campaign = drafts.locked(scope=scope, campaign_id=campaign_id, version=None)
+    job = campaign.job
+    if campaign.state in ENDED or job is None or job.state not in (JobState.FINISHED, JobState.CANCELLED):
+        return None
+    found = ledger.balance(scope=scope, job_id=job.pk)
+    holds.settle(scope=scope, campaign=campaign, accepted=found.handed_over, now=now)
+    closed = _reconcile_and_close(scope, campaign, now)
+    move = lifecycle.swap(
+        scope=scope,
+        campaign_id=campaign.pk,
+        action=_ending(campaign.state, found),
+        actor=SYSTEM,
+        now=now,
+        finished_at=now,
+        books_closed_at=now if closed else None,
+    )
+    lifecycle.announce(scope=scope, move=move, actor=SYSTEM, now=now, facts=closing_facts(found))
+    return move.campaign
+
+
+def close_late(*, scope: Scope, campaign_id: str, now: datetime) -> bool:
+    """Close the books of an ended campaign once its uncertain messages and differences are explained."""
+    require_transaction()
+    campaign = drafts.locked(scope=scope, campaign_id=campaign_id, version=None)
+    if campaign.state not in ENDED or campaign.job is None or campaign.books_closed_at is not None:
+        return False
+    if not _reconcile_and_close(scope, campaign, now):
+        return False
+    Campaign.objects.within(scope).filter(pk=campaign.pk).update(books_closed_at=now)
+    return True
+
+
+def settle_pause(*, scope: Scope, campaign_id: str, reason: str, now: datetime) -> Campaign | None:
+    """`paused`, once the job has drained or stopped itself; None if nothing is to be done."""
+    require_transaction()
+    campaign = drafts.locked(scope=scope, campaign_id=campaign_id, version=None)
+    if campaign.job is None or campaign.job.state not in (JobState.PAUSED, JobState.PAUSING):
+        return None
+    action: Action | None = {State.PAUSING: "settle_pause", State.SENDING: "stop"}.get(State(campaign.state))  # type: ignore[assignment]
+    if action is None or (action == "settle_pause" and campaign.job.state != JobState.PAUSED):
+        return None
+    move = lifecycle.swap(scope=scope, campaign_id=campaign.pk, action=action, actor=SYSTEM, now=now)
+    lifecycle.announce(scope=scope, move=move, actor=SYSTEM, now=now, reason=reason)
+    return move.campaign
+
+
+def closing_facts(found: ledger.Balance) -> dict[str, Any]:
+    """Planned, excluded and every account that holds something."""
+    accounts = {name: n for name, n in found.accounts.items() if n and name != "excluded"}
+    return {"planned": found.planned, "excluded": found.accounts["excluded"], "accounts": accounts}
+
+
+def _reconcile_and_close(scope: Scope, campaign: Campaign, now: datetime) -> bool:
+    assert campaign.job is not None
+    result = reconciliation.reconcile(
+        scope=scope,
+        job_id=campaign.job.pk,
+        subject=campaign.public_id,
+        evidence=evidence_of(scope=scope, campaign=campaign),
+        now=now,
+    )
+    if not result.balances or result.balance.open:
+        return False
+    reconciliation.close(scope=scope, job_id=campaign.job.pk, subject=lifecycle.subject_of(campaign), now=now)
+    return True
+
+
+def evidence_of(*, scope: Scope, campaign: Campaign) -> dict[str, dict[str, int]]:
+    """What the other records say about the same messages."""
+    assert campaign.job is not None
+    return {"messages": evidence.accounts(scope=scope, job_id=campaign.job.pk)}
+
+
+def _ending(state: str, found: ledger.Balance) -> Action:
+    if state == State.CANCELLING:
+        return "settle_cancel"
+    if not sum(found.accounts[name] for name in EXCEPTIONS):
+        return "complete"
+    nothing_went_out = found.handed_over == 0 and found.accounts["uncertain"] == 0
+    return "fail" if nothing_went_out else "complete_with_exceptions"

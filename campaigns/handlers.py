@@ -1,0 +1,33 @@
+"""News from the send jobs below: finished, or stopped. A job says so once; the sweeps say so again."""
+
+from collections.abc import Sequence
+
+from django.utils import timezone
+
+from campaigns import completion
+from campaigns.models import Campaign
+from projects.scoping import Scope
+from webhooks.registry import Event, handles
+
+
+@handles("delivery.job_finished")
+def close_books(scope: Scope, events: Sequence[Event]) -> None:
+    """End the campaign behind each finished job. A job of something else is not ours to end."""
+    for event in events:
+        if _is_ours(scope, event):
+            completion.settle(scope=scope, campaign_id=event.data["subject"], now=timezone.now())
+
+
+@handles("delivery.job_paused")
+def follow_pause(scope: Scope, events: Sequence[Event]) -> None:
+    """Show the campaign as paused when its job is, and say why when the job stopped itself."""
+    for event in events:
+        if _is_ours(scope, event):
+            reason = str(event.data.get("reason", ""))
+            completion.settle_pause(
+                scope=scope, campaign_id=event.data["subject"], reason=reason, now=timezone.now()
+            )
+
+
+def _is_ours(scope: Scope, event: Event) -> bool:
+    return Campaign.objects.within(scope).filter(public_id=event.data["subject"]).exists()

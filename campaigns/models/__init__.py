@@ -1,0 +1,6 @@
+"""Campaigns and the messages they carry."""
+
+from campaigns.models.campaign import Campaign, Channel, State
+from campaigns.models.template import Template, TemplateVersion
+
+__all__ = ["Campaign", "Channel", "State", "Template", "TemplateVersion"]

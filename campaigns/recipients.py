@@ -1,0 +1,189 @@
+"""Who was meant, and what became of each: the snapshot's members beside the messages of the job. Keyset pages only."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django.http import StreamingHttpResponse
+
+from audiences.reasons import REASONS
+from audit import chain
+from campaigns.lifecycle import subject_of
+from campaigns.models import Campaign
+from delivery.accounts import EXCEPTIONAL, Account, Overlay
+from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.errors import Conflict
+from lamba_campaigns.lib.sql import durable
+from lamba_campaigns.web.pagination import bad_query
+from projects.scoping import Actor, Scope
+
+EXPORT_PAGE: Final = 2_000
+POSITION_MAX: Final = 2**31 - 1
+OUTCOMES: Final[dict[str, tuple[Account, ...]]] = {
+    "accepted": (Account.ACCEPTED,),
+    "delivered": (Account.DELIVERED,),
+    "bounced": (Account.BOUNCED,),
+    "failed": (Account.FAILED, Account.REJECTED),
+    "deferred": (Account.DEFERRED,),
+    "uncertain": (Account.UNCERTAIN,),
+    "cancelled": (Account.CANCELLED,),
+    "pending": (Account.PENDING, Account.IN_FLIGHT),
+    "excluded": (Account.EXCLUDED,),
+}
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+class NothingFrozen(Conflict):
+    """The campaign has no audience yet; the recipients are known once it is launched."""
+
+    code = "NOT_LAUNCHED"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One person of the campaign. `outcome` is the ledger's account; `reason` says why somebody was left out."""
+
+    position: int
+    person: str
+    address: str
+    outcome: str
+    reason: str
+    detail: str
+    tries: int
+    last_event_at: datetime | None
+    overlays: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    rows: list[Recipient]
+    next_after: int | None
+
+
+def page(*, scope: Scope, campaign: Campaign, outcome: str, after: int | None, size: int, find: str = "") -> Page:
+    """One page of people with this outcome ('' is everybody included), after a position. `find` is an address's start."""
+    start = POSITION_MAX if outcome == "excluded" else 0
+    params = _where(scope, campaign) | {"after": start if after is None else after, "size": size + 1}
+    if find:
+        found = sql.rows("campaigns", "recipients_named", params | {"prefix": f"{_literal(find.strip().lower())}%"})
+        return Page([_recipient(row) for row in found[:size]], None)
+    name, accounts = _statement(outcome)
+    found = sql.rows("campaigns", name, params | {"accounts": [int(account) for account in accounts]})
+    rows = [_recipient(row) for row in found[:size]]
+    return Page(rows, rows[-1].position if len(found) > size else None)
+
+
+def export(*, scope: Scope, campaign: Campaign, outcome: str) -> Iterator[Recipient]:
+    """Everybody with this outcome; everybody at all when it is ''. Memory stays flat."""
+    for part in [outcome] if outcome else ["", "excluded"]:
+        after: int | None = None
+        while True:
+            found = page(scope=scope, campaign=campaign, outcome=part, after=after, size=EXPORT_PAGE)
+            yield from found.rows
+            if found.next_after is None:
+                break
+            after = found.next_after
+
+
+def csv_response(
+    *, scope: Scope, actor: Actor, campaign: Campaign, outcome: str, now: datetime
+) -> StreamingHttpResponse:
+    """The export as a download. The audit entry is written before the first row leaves."""
+    _where(scope, campaign)
+    if outcome:
+        _statement(outcome)
+    with durable():
+        chain.record(
+            scope=scope,
+            actor=actor,
+            action="people.exported",
+            subject=subject_of(campaign),
+            now=now,
+            after={"what": "recipients", "outcome": outcome or "all"},
+        )
+    lines = _csv_lines(scope, campaign, outcome)
+    name = f"{scope.workspace_slug}-{scope.environment}-{campaign.public_id}-recipients.csv"
+    return StreamingHttpResponse(
+        lines, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+def as_json(row: Recipient) -> dict[str, Any]:
+    return {
+        "personId": row.person,
+        "address": row.address or None,
+        "outcome": row.outcome,
+        "reason": row.reason,
+        "detail": row.detail,
+        "tries": row.tries,
+        "lastEventAt": row.last_event_at,
+    }
+
+
+def safe_cell(text: str) -> str:
+    """A cell that no spreadsheet runs as a formula."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _csv_lines(scope: Scope, campaign: Campaign, outcome: str) -> Iterator[str]:
+    class Line:
+        def write(self, text: str) -> str:
+            return text
+
+    writer = csv.writer(Line())
+    local = f"last_event_{scope.time_zone}"
+    yield writer.writerow(["person", "address", "outcome", "reason", "detail", "tries", "last_event_utc", local])
+    for row in export(scope=scope, campaign=campaign, outcome=outcome):
+        moment = row.last_event_at
+        cells = [row.person, row.address, row.outcome, row.reason, row.detail, str(row.tries)]
+        utc = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+        near = moment.astimezone(scope.zone).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+        yield writer.writerow([*map(safe_cell, cells), utc, near])
+
+
+def _where(scope: Scope, campaign: Campaign) -> dict[str, Any]:
+    if campaign.snapshot is None or campaign.job is None:
+        raise NothingFrozen(f"{campaign.name} has no recipients yet.", next_step="They are frozen when it is launched.")
+    return {
+        "environment": scope.environment_id,
+        "job": campaign.job.pk,
+        "snapshot": campaign.snapshot.pk,
+        "month": campaign.snapshot.taken_month,
+    }
+
+
+def _statement(outcome: str) -> tuple[str, tuple[Account, ...]]:
+    if not outcome:
+        return "recipients_everybody", ()
+    if outcome not in OUTCOMES:
+        raise bad_query("outcome", f"{outcome!r} is no outcome.", f"Use one of {', '.join(OUTCOMES)}.")
+    accounts = OUTCOMES[outcome]
+    if outcome == "excluded":
+        return "recipients_excluded", accounts
+    if outcome == "pending":
+        return "recipients_waiting", accounts
+    return ("recipients_exceptional" if set(accounts) <= set(EXCEPTIONAL) else "recipients_usual"), accounts
+
+
+def _recipient(row: sql.Row) -> Recipient:
+    position, person, address, reason, account, code, detail, attempts, last_event_at, overlays = row
+    left_out = REASONS.get(reason, "") if reason else ""
+    outcome = Account(account).ledger if account is not None else Account.PENDING.ledger
+    said = " ".join(part for part in (code or "", detail or "") if part)
+    return Recipient(
+        position=position,
+        person=person,
+        address=address or "",
+        outcome=outcome,
+        reason=left_out,
+        detail=left_out.replace("_", " ").capitalize() if left_out else said,
+        tries=attempts or 0,
+        last_event_at=last_event_at,
+        overlays=tuple(each.column for each in Overlay if (overlays or 0) & each),
+    )
+
+
+def _literal(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
