@@ -62,3 +62,42 @@ ROLES: Final[dict[Role, frozenset[Permission]]] = {
     "viewer": _READ,
 }
 ROLE_CHOICES: Final = [(role, role.capitalize()) for role in ROLES]
+ROLE_WORDS: Final[dict[Role, str]] = {
+    "owner": "everything, plan and members included",
+    "admin": "everything but the plan",
+    "developer": "templates, audiences, drafts, webhooks and keys; no launch",
+    "billing": "plan, limits and audit trail",
+    "support": "people, suppressions and events",
+    "analyst": "audiences and exports",
+    "viewer": "may look, nothing else",
+    "operator": "runs campaigns from audience to closed books",
+}
+PERMISSION_GROUPS: Final[dict[str, dict[Permission, str]]] = {
+    "Campaigns": {
+        "campaigns.write": "Create and edit drafts",
+        "campaigns.launch": "Launch, schedule, pause, resume, cancel",
+        "templates.write": "Create and publish templates",
+        "delivery.repair": "Retry failed and resolve uncertain messages",
+    },
+    "People": {
+        "people.read": "See names and addresses",
+        "people.write": "Import and change people and segments",
+        "people.export": "Download people, recipients and books",
+        "people.erase": "Erase people",
+        "audiences.write": "Create and edit audiences",
+        "suppressions.write": "Suppress and release addresses",
+    },
+    "Evidence": {
+        "console.read": "Read campaigns, audiences and templates",
+        "events.read": "Read events",
+        "audit.read": "Read the audit trail",
+        "limits.read": "Read plan and limits",
+    },
+    "Project": {
+        "webhooks.manage": "Manage webhook endpoints",
+        "billing.manage": "Change plan and add-ons, accept overage",
+        "members.manage": "Manage members",
+        "keys.manage": "Manage API keys",
+        "settings.manage": "Change settings",
+    },
+}

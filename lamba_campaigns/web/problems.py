@@ -1,6 +1,7 @@
 """Every refusal, ours or the framework's, leaves REST as one RFC 9457 problem document."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -89,3 +90,34 @@ def _problems(pointer: str, details: Any) -> list[FieldProblem]:
 
 def _escape(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """One way out of a refusal: a button when it has an address, else a sentence."""
+
+    label: str
+    url: str = ""
+    primary: bool = False
+
+
+def remedies(error: DomainError) -> list[Remedy]:
+    """The remedies of a problem document as buttons; the first one with an address is the primary one."""
+    found = [_remedy(each) for each in error.extra.get("remedies", ())]
+    first = next((i for i, each in enumerate(found) if each.url), None)
+    return [replace(each, primary=i == first) for i, each in enumerate(found)]
+
+
+def _remedy(given: Mapping[str, Any]) -> Remedy:
+    if given.get("label"):
+        return Remedy(str(given["label"]), str(given.get("url") or ""))
+    words = {
+        "upgrade": lambda r: f"Upgrade to {str(r.get('plan_name') or r.get('plan', 'a larger plan')).capitalize()}",
+        "add_on": lambda r: f"Add {r.get('name') or r.get('sku', 'volume')}",
+        "accept_overage": lambda r: f"Accept {int(r.get('quantity', 0)):,} over the limit",
+        "reduce_audience": lambda r: f"Reduce the audience to {int(r.get('max', 0)):,}",
+        "wait": lambda r: f"Wait until {r.get('until', 'the next period')}",
+    }
+    kind = str(given.get("kind", ""))
+    label = words[kind](given) if kind in words else kind.replace("_", " ").capitalize()
+    return Remedy(label, str(given.get("url") or ""))

@@ -1,0 +1,141 @@
+"""What the frame around every page shows: its menu, its usage card, its find box. Apps register, the frame renders."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from django.urls import NoReverseMatch, reverse
+
+from projects.access import Access
+from projects.roles import Permission
+from projects.scoping import Scope
+
+Section = Literal["main", "evidence", "project"]
+SECTION_TITLES: dict[Section, str] = {"main": "", "evidence": "Evidence", "project": "Project"}
+HITS_PER_PROVIDER_MAX = 6
+SEARCH_TEXT_MIN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the menu. `count` is shown at its right end and runs on every page: one indexed query at most."""
+
+    key: str  # what a page sets as `nav` to mark itself
+    label: str
+    icon: str
+    url_name: str
+    section: Section = "main"
+    order: int = 100
+    permission: Permission = "console.read"
+    shortcut: str = ""  # "g c"
+    count: Callable[[Scope], int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """The usage card at the foot of the menu. `plan` also stands under the project's name."""
+
+    label: str  # "Emails, November"
+    used: int
+    allowed: int | None  # None is unlimited
+    plan: str = ""  # "Growth"
+    url: str = ""
+    action: str = "Add volume"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer of the find box."""
+
+    label: str
+    url: str
+    detail: str = ""
+    icon: str = "arrow-right"
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A menu line as rendered for one caller."""
+
+    item: Item
+    url: str
+    count: int | None
+
+
+SearchProvider = Callable[[Scope, Access, str], Sequence[Hit]]
+
+_items: dict[str, Item] = {}
+_meters: list[Callable[[Scope], Meter | None]] = []
+_providers: list[SearchProvider] = []
+
+
+def register(item: Item) -> None:
+    """Put a line into the menu. Call it in `AppConfig.ready()`."""
+    _items[item.key] = item
+
+
+def register_meter(provider: Callable[[Scope], Meter | None]) -> None:
+    """Fill the usage card. The first provider that answers wins."""
+    if provider not in _meters:
+        _meters.append(provider)
+
+
+def register_search(provider: SearchProvider) -> None:
+    """Let the find box (`/`) find your things: `(scope, access, text) -> hits`, at most six, by an index."""
+    if provider not in _providers:
+        _providers.append(provider)
+
+
+def url_of(scope: Scope, name: str, *args: object) -> str:
+    """The address of a console page in this environment."""
+    return reverse(name, args=[scope.workspace_slug, scope.project_slug, scope.environment, *args])
+
+
+def first_page(scope: Scope) -> str:
+    """Where a person lands in an environment."""
+    for name in ("overview", "settings"):
+        try:
+            return url_of(scope, name)
+        except NoReverseMatch:
+            continue
+    return f"/{scope.path}/"
+
+
+def items(access: Access) -> list[Item]:
+    """The menu lines that this caller may open, in order."""
+    order = list(SECTION_TITLES)
+    allowed = (item for item in _items.values() if access.may(item.permission))
+    return sorted(allowed, key=lambda item: (order.index(item.section), item.order, item.label))
+
+
+def menu(access: Access) -> list[tuple[str, list[Entry]]]:
+    """[(section title, entries)] for the sidebar."""
+    found: dict[str, list[Entry]] = {}
+    for item in items(access):
+        entry = Entry(
+            item, url_of(access.scope, item.url_name), item.count(access.scope) if item.count is not None else None
+        )
+        found.setdefault(SECTION_TITLES[item.section], []).append(entry)
+    return list(found.items())
+
+
+def meter(scope: Scope) -> Meter | None:
+    """What the usage card shows, or None to leave it out."""
+    return next((found for provider in _meters if (found := provider(scope)) is not None), None)
+
+
+def search(access: Access, text: str) -> list[Hit]:
+    """Pages whose name matches, then what each provider finds."""
+    wanted = text.strip().lower()
+    pages = [
+        Hit(item.label, url_of(access.scope, item.url_name), "", item.icon, "Pages")
+        for item in items(access)
+        if wanted in item.label.lower()
+    ]
+    if len(wanted) < SEARCH_TEXT_MIN:
+        return pages
+    found = [
+        hit for provider in _providers for hit in provider(access.scope, access, text.strip())[:HITS_PER_PROVIDER_MAX]
+    ]
+    return [*pages, *found]
