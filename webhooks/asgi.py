@@ -1,0 +1,299 @@
+"""The fast door: a bare ASGI app in its own process, where requests that come together share one commit.
+
+One writer and no linger: while a commit runs, the next batch gathers. Nothing is answered before its row is durable.
+Start it with `uvicorn webhooks.asgi:application`; it needs no other part of the site.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
+from typing import Any
+
+import django
+import psycopg
+from django.apps import apps
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lamba_campaigns.settings")
+if not apps.ready:
+    django.setup(set_prefix=False)
+
+from django.db import DatabaseError, close_old_connections, connection  # noqa: E402 - Django must be set up first
+
+from lamba_campaigns.lib import sql  # noqa: E402
+from lamba_campaigns.lib.signing import SignatureRefused  # noqa: E402
+from webhooks import directory, doorbell, ingest, receiver  # noqa: E402
+from webhooks.directory import KnownEndpoint, LiveSecret  # noqa: E402
+from webhooks.ingest import Arrival, Batch  # noqa: E402
+from webhooks.outbox import PROCESS_EVENTS  # noqa: E402
+from webhooks.receiver import Reply  # noqa: E402
+
+PREFIX = "/api/lamba/webhooks/"
+HEALTH = "/healthz"
+BATCH_EVENTS_MAX = 1_000
+BATCH_BYTES_MAX = 8_388_608
+WAITING_EVENTS_MAX = 10_000
+WAITING_BYTES_MAX = 67_108_864
+BODY_SECONDS_MAX = 10.0
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+HEALTHY = receiver.reply(200, "ok")
+NO_PAGE = receiver.reply(404, "unknown", "Events are taken at /api/lamba/webhooks/{endpoint}.")
+SLOW = receiver.reply(408, "refused", "The body did not arrive in time.")
+FAILED = receiver.reply(500, "failed", "Nothing was stored.")
+
+
+class Writer:
+    """Takes arrivals, stores what has gathered in one statement, and resolves each one's future."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Arrival, asyncio.Future[Reply]]] = []
+        self._waiting_bytes = 0
+        self._wake = asyncio.Event()
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._rung = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._write_forever()), asyncio.create_task(self._ring_forever())]
+
+    async def store(self, arrival: Arrival) -> Reply:
+        """The answer for this arrival, once its row is durable."""
+        if len(self._waiting) >= WAITING_EVENTS_MAX or self._waiting_bytes >= WAITING_BYTES_MAX:
+            return receiver.BUSY
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append((arrival, future))
+        self._waiting_bytes += len(arrival.raw)
+        self._wake.set()
+        return await future
+
+    async def close(self) -> None:
+        """Store what waits, then stop."""
+        while self._waiting:
+            await asyncio.sleep(0.01)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _write_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                taken = self._take()
+                await self._settle(taken)
+
+    def _take(self) -> list[tuple[Arrival, asyncio.Future[Reply]]]:
+        count = size = 0
+        for each, _ in self._waiting[:BATCH_EVENTS_MAX]:
+            size += len(each.raw)
+            if count and size > BATCH_BYTES_MAX:
+                break
+            count += 1
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._waiting_bytes -= sum(len(each.raw) for each, _ in taken)
+        return taken
+
+    async def _settle(self, taken: list[tuple[Arrival, asyncio.Future[Reply]]]) -> None:
+        replies = await self._replies([each for each, _ in taken])
+        for (_, future), answer in zip(taken, replies, strict=True):
+            if not future.done():  # a client that hung up has cancelled its own
+                future.set_result(answer)
+
+    async def _replies(self, arrivals: list[Arrival]) -> list[Reply]:
+        try:
+            outcomes = await self._record(arrivals)
+        except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as problem:
+            _log.error("%d events were not stored: %s", len(arrivals), problem)
+            await self._drop_connection()
+            return [receiver.BUSY] * len(arrivals)
+        except Exception:
+            if len(arrivals) == 1:
+                _log.exception("An event was not stored")
+                await self._drop_connection()
+                return [FAILED]
+            return [answer for each in arrivals for answer in await self._replies([each])]
+        if "accepted" in outcomes:
+            self._rung.set()
+        return [receiver.OUTCOMES[each] for each in outcomes]
+
+    async def _record(self, arrivals: list[Arrival]) -> list[ingest.Outcome]:
+        batch = Batch(arrivals)
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(**_connection_parameters(), autocommit=True)
+        async with self._connection.cursor(binary=True) as cursor:
+            await cursor.execute(sql.statement("webhooks", "record_events").encode(), batch.params())
+            batch.settle(await cursor.fetchall())
+            if batch.conflicts:
+                await cursor.execute(sql.statement("webhooks", "keep_conflicts").encode(), batch.conflict_params())
+        return batch.outcomes
+
+    async def _drop_connection(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def _ring_forever(self) -> None:
+        """Rings in a thread, at most once in RING_SECONDS, and always once after the last commit."""
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            await asyncio.to_thread(doorbell.ring, PROCESS_EVENTS)
+            await asyncio.sleep(doorbell.RING_SECONDS * 1.1)
+
+
+class Application:
+    """The ASGI callable. The writer starts with the first request, in the server's own loop."""
+
+    def __init__(self) -> None:
+        self._writer: Writer | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await _send(send, await self._answer(scope, receive))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown" and self._writer is not None:
+                await self._writer.close()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
+        path: str = scope["path"]
+        if path == HEALTH:
+            return HEALTHY
+        if not path.startswith(PREFIX):
+            return NO_PAGE
+        public_id = path[len(PREFIX) :]
+        headers = _headers(scope)
+        wrong = receiver.objection(
+            method=scope["method"],
+            content_type=headers.get("content-type", ""),
+            content_encoding=headers.get("content-encoding", ""),
+            content_length=headers.get("content-length", ""),
+        )
+        if wrong is not None:
+            return wrong
+        try:
+            return await self._receive(public_id, headers, receive)
+        except (DatabaseError, psycopg.Error) as problem:
+            _log.error("An event was not stored: %s", problem)
+            return receiver.BUSY
+
+    async def _receive(self, public_id: str, headers: dict[str, str], receive: Receive) -> Reply:
+        endpoint = await _endpoint(public_id) if directory.is_public_id(public_id) else None
+        wrong = receiver.standing(endpoint)
+        if wrong is not None or endpoint is None:
+            return wrong or receiver.UNKNOWN
+        body = await _body(receive)
+        if isinstance(body, Reply):
+            return body
+        now = datetime.now(UTC)
+        try:
+            endpoint, secret = await _believed(endpoint, headers=headers, body=body, now=now)
+        except SignatureRefused as problem:
+            receiver.refusals.note(public_id, problem.reason)
+            return receiver.REFUSED
+        kept = {name: ingest.kept_header(headers[name]) for name in ingest.HEADERS_KEPT if name in headers}
+        if self._writer is None:
+            self._writer = Writer()
+        answer = await self._writer.store(ingest.arrival(endpoint=endpoint, raw=body, headers=kept, now=now))
+        if directory.needs_note(secret, now):
+            await asyncio.to_thread(_note_use, secret, now)
+        return answer
+
+
+async def _endpoint(public_id: str, *, older_than: float | None = None) -> KnownEndpoint | None:
+    trusted, endpoint = directory.remembered(public_id, older_than=older_than)
+    if trusted:
+        return endpoint
+    return await asyncio.to_thread(_find, public_id, older_than)
+
+
+async def _believed(
+    endpoint: KnownEndpoint, *, headers: dict[str, str], body: bytes, now: datetime
+) -> tuple[KnownEndpoint, LiveSecret]:
+    """Believe by what is remembered; when that refuses, once more by what the database says now."""
+    signed = {"timestamp": headers.get("x-lamba-timestamp", ""), "signature": headers.get("x-lamba-signature", "")}
+    try:
+        return endpoint, receiver.believed(endpoint, body=body, now=now, **signed)
+    except SignatureRefused as problem:
+        if problem.reason != "no_matching_signature":
+            raise
+    fresh = await _endpoint(endpoint.public_id, older_than=directory.LOOK_AGAIN_SECONDS)
+    if fresh is None or fresh is endpoint:
+        raise SignatureRefused("no_matching_signature")
+    return fresh, receiver.believed(fresh, body=body, now=now, **signed)
+
+
+def _find(public_id: str, older_than: float | None) -> KnownEndpoint | None:
+    """In a thread: the blocking look-up, with the connection hygiene that a request would do."""
+    close_old_connections()
+    return directory.find(public_id, older_than=older_than)
+
+
+def _note_use(secret: LiveSecret, now: datetime) -> None:
+    close_old_connections()
+    try:
+        directory.note_use(secret, now)
+    except DatabaseError as problem:  # the event is stored; this is only a date on a page
+        _log.warning("The use of a secret was not noted: %s", problem)
+
+
+async def _body(receive: Receive) -> bytes | Reply:
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        whole: bytes = message.get("body", b"")
+        return whole if len(whole) <= receiver.BODY_BYTES_MAX else receiver.TOO_LARGE
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await _rest_of_body(message, receive)
+    except TimeoutError:
+        return SLOW
+
+
+async def _rest_of_body(message: MutableMapping[str, Any], receive: Receive) -> bytes | Reply:
+    parts, size = [], 0
+    while True:
+        if message["type"] != "http.request":
+            return receiver.UNREADABLE
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > receiver.BODY_BYTES_MAX:
+            return receiver.TOO_LARGE
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+async def _send(send: Send, answer: Reply) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer.body)).encode())]
+    headers += [(name.lower().encode(), text.encode()) for name, text in answer.headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _connection_parameters() -> dict[str, Any]:
+    """Django's own database settings, as psycopg takes them."""
+    parameters = connection.get_connection_params()
+    return {
+        name: value
+        for name, value in parameters.items()
+        if name not in ("cursor_factory", "context", "prepare_threshold", "server_side_binding", "pool")
+    }
+
+
+application = Application()

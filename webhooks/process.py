@@ -1,0 +1,231 @@
+"""Claim, handle, settle: an event's effects and the word `processed` commit together, or neither does.
+
+Attempts are committed before a handler runs. A batch that fails is rolled back and split until the bad event stands
+alone; it waits or parks, and the others go on.
+"""
+
+import logging
+import random
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.db import InterfaceError, OperationalError
+
+from audit import chain
+from lamba_campaigns.lib import sql
+from projects.access import scope_by_id
+from projects.scoping import SYSTEM, Scope
+from webhooks import catalog, envelope, registry
+from webhooks.envelope import Malformed
+from webhooks.models import InboundEvent
+from webhooks.registry import Event, NotYet
+
+BATCH_EVENTS_MAX = 500
+LEASE = timedelta(minutes=5)
+BUGS_MAX = 3  # tries of an event whose handler raises
+DEATHS_MAX = 3  # tries of an event whose worker dies
+TRANSIENT_MAX = 12  # tries while the database refuses
+BACKOFF_FIRST_SECONDS, BACKOFF_FACTOR, BACKOFF_SECONDS_MAX = 5, 3, 600
+NOT_YET_SECONDS = (1, 2, 5, 10, 20, 40, *[60] * 14)  # 15 minutes and 18 seconds in all
+JITTER = 0.2
+ERROR_LENGTH_MAX = 20_000
+CONFLICTS_AUDITED_MAX = 100
+
+State = InboundEvent.State
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A stored event that this worker holds by lease; `attempts` is the fence."""
+
+    id: int
+    event_id: str
+    source: str
+    received_at: datetime
+    raw: bytes
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of one claim."""
+
+    claim: Claim
+    state: str
+    error: str = ""
+    type: str | None = None
+    occurred_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    event: Event | None = None  # what the handlers get
+
+
+class LeaseLost(Exception):
+    """Another worker claimed an event of this batch meanwhile: nothing of ours may commit."""
+
+
+def run(*, now: datetime) -> int:
+    """One batch of every environment that has due events; how many events were claimed. Call it until it says 0."""
+    with sql.durable():
+        due = [row[0] for row in sql.rows("webhooks", "due_environments", {"now": now})]
+    claimed = sum(_run_environment(environment_id, now) for environment_id in due)
+    audit_conflicts(now=now)
+    return claimed
+
+
+def audit_conflicts(*, now: datetime) -> int:
+    """An audit entry for every second body under a known id that has none yet."""
+    with sql.durable():
+        found = sql.rows("webhooks", "unaudited_conflicts", {"limit": CONFLICTS_AUDITED_MAX})
+        for _, environment_id, event_id, digest in sorted(found, key=lambda row: row[1]):
+            chain.record(
+                scope=scope_by_id(environment_id),
+                actor=SYSTEM,
+                action="webhook.conflict",
+                subject=chain.Subject("event", event_id),
+                now=now,
+                after={"otherSha256": digest},
+            )
+        if found:
+            sql.execute("webhooks", "mark_conflicts_audited", {"ids": [row[0] for row in found], "now": now})
+    return len(found)
+
+
+def _run_environment(environment_id: int, now: datetime) -> int:
+    scope = scope_by_id(environment_id)
+    claims = _claim("claim", environment_id, now)
+    if claims:
+        _settle_batch(scope, claims, now)
+    abandoned = _claim("claim_abandoned", environment_id, now)
+    for claim in abandoned:
+        if claim.attempts > DEATHS_MAX:
+            error = f"The worker died {DEATHS_MAX} times while it handled this event."
+            _settle(scope, [Verdict(claim, State.PARKED, error)], now)
+        else:
+            _settle_batch(scope, [claim], now)
+    return len(claims) + len(abandoned)
+
+
+def _claim(statement: str, environment_id: int, now: datetime) -> list[Claim]:
+    values = {
+        "environment_id": environment_id,
+        "now": now,
+        "lease_ends": now + LEASE,
+        "limit": BATCH_EVENTS_MAX,
+    }
+    with sql.durable():
+        found = sql.rows("webhooks", statement, values)
+    return sorted(
+        (
+            Claim(
+                id=number, event_id=event_id, source=source, received_at=received_at, raw=bytes(raw), attempts=attempts
+            )
+            for number, event_id, source, received_at, raw, attempts in found
+        ),
+        key=lambda claim: claim.id,
+    )
+
+
+def _settle_batch(scope: Scope, claims: Sequence[Claim], now: datetime) -> None:
+    """All of them in one transaction; when that fails, each half on its own, down to the one that can't."""
+    try:
+        _handle(scope, claims, now)
+    except Exception as problem:  # whatever a handler raises is that event's outcome, and never another event's
+        if len(claims) > 1:
+            middle = len(claims) // 2
+            _settle_batch(scope, claims[:middle], now)
+            _settle_batch(scope, claims[middle:], now)
+        elif not isinstance(problem, LeaseLost):
+            _settle(scope, [_failed(scope, claims[0], problem, now)], now)
+
+
+def _handle(scope: Scope, claims: Sequence[Claim], now: datetime) -> None:
+    verdicts = [_judge(scope, claim) for claim in claims]
+    with sql.durable():
+        sql.rows("webhooks", "take_turn", {"environment_id": scope.environment_id})
+        for handler, events in registry.calls([each.event for each in verdicts if each.event is not None]):
+            handler(scope, events)
+        _write(scope, verdicts, now)
+
+
+def _settle(scope: Scope, verdicts: Sequence[Verdict], now: datetime) -> None:
+    try:
+        with sql.durable():
+            _write(scope, verdicts, now)
+    except LeaseLost:
+        _log.warning("Another worker took over event %s", verdicts[0].claim.event_id)
+
+
+def _judge(scope: Scope, claim: Claim) -> Verdict:
+    """What a claim is, before any handler sees it."""
+    try:
+        found = envelope.read(claim.raw)
+    except Malformed as problem:
+        return Verdict(claim, State.QUARANTINED, str(problem))
+    verdict = Verdict(claim, State.PROCESSED, type=found.type, occurred_at=found.occurred_at)
+    mismatch = found.mismatch(scope)
+    if mismatch:
+        return replace(verdict, state=State.QUARANTINED, error=f"Of another scope: {mismatch}.")
+    if not registry.is_handled(found.type):
+        return replace(verdict, state=State.IGNORED)
+    wrong = catalog.problems(found.type, found.data)
+    if wrong:
+        text = "\n".join(f"{each.pointer}: {each.detail}" for each in wrong)
+        return replace(verdict, state=State.PARKED, error=f"Its data breaks the schema of {found.type}.\n{text}")
+    event = Event(
+        id=claim.event_id,
+        type=found.type,
+        occurred_at=found.occurred_at,
+        received_at=claim.received_at,
+        data=found.data,
+        source=claim.source,
+    )
+    return replace(verdict, event=event)
+
+
+def _write(scope: Scope, verdicts: Sequence[Verdict], now: datetime) -> None:
+    values = {
+        "now": now,
+        "ids": [each.claim.id for each in verdicts],
+        "attempts": [each.claim.attempts for each in verdicts],
+        "states": [str(each.state) for each in verdicts],
+        "errors": [_storable(each.error) for each in verdicts],
+        "types": [each.type for each in verdicts],
+        "occurred_ats": [each.occurred_at for each in verdicts],
+        "next_attempt_ats": [each.next_attempt_at for each in verdicts],
+    }
+    if sql.execute("webhooks", "settle", values) != len(verdicts):
+        raise LeaseLost
+    for each in verdicts:
+        if each.state == State.QUARANTINED:
+            chain.record(
+                scope=scope,
+                actor=SYSTEM,
+                action="webhook.quarantined",
+                subject=chain.Subject("event", each.claim.event_id, each.type or ""),
+                now=now,
+                reason=each.error[:500],
+            )
+
+
+def _failed(scope: Scope, claim: Claim, problem: Exception, now: datetime) -> Verdict:
+    """Wait or park, by the kind of failure and how often it was tried."""
+    known = _judge(scope, claim)
+    if isinstance(problem, NotYet):
+        error, tries_max = f"Waiting: {problem}", len(NOT_YET_SECONDS)
+        pause = float(NOT_YET_SECONDS[min(claim.attempts, tries_max) - 1])
+    else:
+        error = "".join(traceback.format_exception(problem))
+        tries_max = TRANSIENT_MAX if isinstance(problem, OperationalError | InterfaceError) else BUGS_MAX
+        pause = min(BACKOFF_FIRST_SECONDS * BACKOFF_FACTOR ** (claim.attempts - 1), BACKOFF_SECONDS_MAX)
+    if claim.attempts >= tries_max:
+        _log.error("Event %s of %s is parked: %s", claim.event_id, scope.path, repr(problem)[:300])
+        return replace(known, state=State.PARKED, error=error, event=None)
+    pause *= 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads retries, guards nothing
+    return replace(known, state=State.RETRY, error=error, next_attempt_at=now + timedelta(seconds=pause), event=None)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[-ERROR_LENGTH_MAX:]

@@ -1,0 +1,87 @@
+"""Process stored events again: by hand, with a reason, and audited one by one. Nothing re-drives itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from audit import chain
+from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound
+from projects.scoping import Actor, Scope
+from webhooks import doorbell
+from webhooks.models import InboundEvent
+from webhooks.outbox import PROCESS_EVENTS
+
+REDRIVE_EVENTS_MAX = 500
+REASON_LENGTH_MAX = 500
+STATES = ("parked", "quarantined", "ignored", "retry")
+
+
+class NothingToRedrive(Conflict):
+    code = "NOTHING_TO_REDRIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A range of unsettled events, oldest first."""
+
+    state: str = "parked"
+    type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def select(*, scope: Scope, selection: Selection, limit: int = REDRIVE_EVENTS_MAX) -> list[str]:
+    """The ids of the events in this range: the dry run of a redrive."""
+    found = InboundEvent.objects.within(scope).filter(state=selection.state)
+    if selection.type:
+        found = found.filter(type=selection.type)
+    if selection.since:
+        found = found.filter(received_at__gte=selection.since)
+    if selection.until:
+        found = found.filter(received_at__lt=selection.until)
+    return list(found.order_by("id").values_list("event_id", flat=True)[:limit])
+
+
+def redrive(*, scope: Scope, actor: Actor, event_ids: Sequence[str], reason: str, now: datetime) -> list[str]:
+    """Put these events back into the queue with a fresh count of attempts; returns the ids that went back.
+
+    Events that are processed, or being processed, stay. Signatures and timestamps are not looked at again.
+    """
+    reason = _checked(event_ids, reason)
+    with sql.durable():
+        rows = list(
+            InboundEvent.objects.within(scope).filter(event_id__in=event_ids).order_by("id").select_for_update()
+        )
+        if not rows:
+            raise NotFound("There are no such events.")
+        values = {"environment_id": scope.environment_id, "event_ids": list(event_ids), "now": now}
+        driven = {row[0] for row in sql.rows("webhooks", "redrive", values)}
+        if not driven:
+            raise NothingToRedrive(
+                "These events are processed already, or are being processed.", next_step="Reload the list."
+            )
+        for row in rows:
+            if row.event_id in driven:
+                chain.record(
+                    scope=scope,
+                    actor=actor,
+                    action="webhook.redriven",
+                    subject=chain.Subject("event", row.event_id, row.type or ""),
+                    now=now,
+                    before={"state": row.state, "attempts": row.attempts},
+                    reason=reason,
+                )
+        doorbell.ring_after_commit(PROCESS_EVENTS)
+    return [row.event_id for row in rows if row.event_id in driven]
+
+
+def _checked(event_ids: Sequence[str], reason: str) -> str:
+    reason = reason.strip()
+    if not 0 < len(reason) <= REASON_LENGTH_MAX:
+        detail = f"Give a reason of 1 to {REASON_LENGTH_MAX} characters."
+        raise Invalid(detail, problems=(FieldProblem("#/reason", "length", detail),))
+    if not 0 < len(event_ids) <= REDRIVE_EVENTS_MAX:
+        detail = f"Choose 1 to {REDRIVE_EVENTS_MAX} events."
+        raise Invalid(detail, problems=(FieldProblem("#/eventIds", "length", detail),))
+    return reason
