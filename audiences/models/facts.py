@@ -14,7 +14,7 @@ FIELD_LENGTH_MAX = 80
 SOURCE_LENGTH_MAX = 80
 
 
-class TransactionId(models.BigIntegerField):
+class TransactionId(models.BigIntegerField):  # type: ignore[type-arg]  # not subscriptable when it runs
     """Postgres' 64-bit transaction id: what a snapshot saw is decided by it, exactly."""
 
     def db_type(self, connection: Any) -> str:

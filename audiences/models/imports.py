@@ -1,5 +1,7 @@
 """CSV imports of people: the run, its file in parts, and what was wrong with which row."""
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
@@ -75,6 +77,6 @@ class ImportProblem(models.Model):
     objects = ScopedQuerySet.as_manager()
 
     class Meta:
-        constraints: list[models.BaseConstraint] = []  # the reference to the run joins it
+        constraints: ClassVar[list[models.BaseConstraint]] = []  # the reference to the run joins it
         # The detail page and the download read a run's problems in file order.
         indexes = [models.Index(fields=["run", "line"], name="audiences_importproblem_lines")]

@@ -65,7 +65,7 @@ def test_a_new_person_is_called_by_its_external_id_until_more_is_known(scope: Sc
 def test_members_need_a_partition_of_their_month(db: None) -> None:
     with pytest.raises(DatabaseError, match="no partition"), connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO audiences_snapshotmember (taken_month, snapshot_id, environment_id, person_id, position, reason)"
-            " VALUES (%s, 1, 1, 1, 1, 0)",
+            "INSERT INTO audiences_snapshotmember"
+            " (taken_month, snapshot_id, environment_id, person_id, position, reason) VALUES (%s, 1, 1, 1, 1, 0)",
             [date(1999, 1, 1)],
         )
