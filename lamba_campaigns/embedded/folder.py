@@ -1,7 +1,7 @@
 """Where an instance keeps its files: one folder, `var/` unless LAMBA_VAR_DIR says otherwise.
 
-Two things may have to lie elsewhere. A Unix socket's path holds about a hundred characters, and a Postgres that was
-started by root runs as another user, who must be able to reach its files.
+Two things may have to lie elsewhere. The path of a Unix socket holds about a hundred characters and, for libpq, no
+comma. And a Postgres that was started by root runs as another user, who must be able to reach its files.
 """
 
 import os
@@ -100,8 +100,8 @@ def postgres_home(folder: Folder, account: Account | None, installation: str) ->
 def socket_folder(folder: Folder, account: Account | None) -> tuple[Path, bool]:
     """An existing, private folder for sockets, and whether it is a temporary one to be removed afterwards."""
     path = folder.sockets
-    length = len(os.fsencode(path / LONGEST_SOCKET_NAME))
-    if length <= SOCKET_PATH_BYTES_MAX and reachable(path, account):
+    fits = len(os.fsencode(path / LONGEST_SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX and "," not in str(path)
+    if fits and reachable(path, account):
         shutil.rmtree(path, ignore_errors=True)  # sockets of a run that was killed
         path.mkdir(parents=True)
         return _give(path, account), False

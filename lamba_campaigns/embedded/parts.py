@@ -11,8 +11,9 @@ from lamba_campaigns.embedded.supervisor import Part
 WEB_THREADS = 8
 WEB_WAITING = 64  # requests in hand or waiting for a thread; more wait in the kernel
 WORKER_PROCESSES = 2
-QUEUES = {"worker-delivery": "delivery,resolve", "worker-control": "control,webhooks,sweeps"}
-RANK_EDGE, RANK_BEAT, RANK_WORKER, RANK_CAPTURE = 10, 20, 30, 40
+WORKERS = {"delivery": "delivery,resolve", "control": "control,webhooks,sweeps"}  # name -> queues
+RANK_EDGE, RANK_WORKER, RANK_CAPTURE = 10, 30, 40  # first nothing new comes in, then work in hand is finished
+_NOISE = ("Configuration allows spawning", "WARNING django.request", "Warm shutdown", "Cold shutdown")
 WORKER_STOP_SECONDS = 15  # a batch in hand is finished; a lease covers one that is not
 
 
@@ -44,11 +45,11 @@ def capture(*, environment: Mapping[str, str]) -> Part:
 
 def beat(*, environment: Mapping[str, str]) -> Part:
     command = _python("celery", "--quiet", "-A", "lamba_campaigns", "beat", "--loglevel", "WARNING", "--pidfile=")
-    return _part("beat", command, environment, "celery", RANK_BEAT)
+    return _part("beat", command, environment, "celery", RANK_EDGE)
 
 
 def worker(*, name: str, environment: Mapping[str, str]) -> Part:
-    options = ("-Q", QUEUES[name], "-c", str(WORKER_PROCESSES), "-n", f"{name}@%h", "--loglevel", "WARNING")
+    options = ("-Q", WORKERS[name], "-c", str(WORKER_PROCESSES), "-n", f"{name}@%h", "--loglevel", "WARNING")
     alone = ("--without-gossip", "--without-mingle", "--without-heartbeat")  # nobody here listens to them
     command = _python("celery", "--quiet", "-A", "lamba_campaigns", "worker", *options, *alone)
     return _part(name, command, environment, "celery", RANK_WORKER, stop_seconds=WORKER_STOP_SECONDS)
@@ -62,11 +63,15 @@ def _part(
     stop_rank: int,
     stop_seconds: float = 10,
 ) -> Part:
-    return Part(name, command, environment, mark, stop_rank, folder=PROJECT, stop_seconds=stop_seconds, shown=bool)
+    return Part(name, command, environment, mark, stop_rank, folder=PROJECT, stop_seconds=stop_seconds, shown=_is_news)
 
 
 def _python(module: str, *options: str) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *options)
+
+
+def _is_news(line: str) -> bool:
+    return bool(line) and line != "ready" and not any(noise in line for noise in _NOISE)
 
 
 def answers_http(port: int) -> bool:

@@ -5,11 +5,11 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from lamba_campaigns.embedded import environment, installation, parts, ports, prepare, running, valkey
-from lamba_campaigns.embedded.folder import PROJECT, Folder
+from lamba_campaigns.embedded.folder import PROJECT, SHARED_DATA, Folder
 from lamba_campaigns.embedded.problems import CannotStart
 from lamba_campaigns.embedded.services import Services, services
 from lamba_campaigns.embedded.summary import summary
@@ -49,7 +49,7 @@ def run(*, folder: Folder, terminal: Terminal, demo: bool = True) -> int:
         state = running.State(pid=os.getpid())
         running.write(folder, state)
         supervisor = Supervisor(terminal, folder.logs, lambda pids: _note(folder, state, pids))
-        with ExitStack() as cleanup:
+        with supervisor.asked_by_signals(), ExitStack() as cleanup:
             cleanup.callback(folder.state.unlink, missing_ok=True)
             cleanup.callback(environment.forget, folder)
             try:
@@ -164,7 +164,7 @@ def _start_parts(terminal: Terminal, supervisor: Supervisor, addresses: Addresse
         supervisor.start(parts.capture(environment=every))
     supervisor.start(parts.web(host=addresses.host, port=addresses.web, environment=every))
     supervisor.start(parts.ingest(host=addresses.host, port=addresses.ingest, environment=every))
-    for name in parts.QUEUES:
+    for name in parts.WORKERS:
         supervisor.start(parts.worker(name=name, environment=every))
     supervisor.start(parts.beat(environment=every))
     if addresses.captures:
@@ -178,13 +178,13 @@ def _start_parts(terminal: Terminal, supervisor: Supervisor, addresses: Addresse
         supervisor.wait_until("ingest", lambda: parts.answers_http(addresses.ingest), seconds=READY_SECONDS_MAX)
         step.detail = addresses.ingest_url
     with terminal.step("Workers and beat") as step:
-        expected = waiting + len(parts.QUEUES)
+        expected = waiting + len(parts.WORKERS)
         supervisor.wait_until(
-            "worker-control",
+            "control",
             lambda: valkey.waiting_workers(every["REDIS_URL"]) >= expected,
             seconds=READY_SECONDS_MAX,
         )
-        step.detail = f"{len(parts.QUEUES)} workers of {parts.WORKER_PROCESSES} processes"
+        step.detail = f"{len(parts.WORKERS)} workers of {parts.WORKER_PROCESSES} processes"
 
 
 def _note(folder: Folder, state: running.State, pids: Mapping[str, tuple[int, str]]) -> None:
@@ -208,9 +208,13 @@ def serve(
     """Postgres and Valkey alone: for `command`, whose exit code is returned, or until Ctrl-C without one."""
     folder.create()
     with running.exclusive(folder):
-        supervisor = Supervisor(terminal, folder.logs)
+        running.end_leftovers(folder)
+        state = running.State(pid=os.getpid())
+        running.write(folder, state)
+        supervisor = Supervisor(terminal, folder.logs, lambda pids: _note(folder, state, pids))
         secrets = installation.load_or_create(folder.secrets)
-        with ExitStack() as cleanup:
+        with supervisor.asked_by_signals(), ExitStack() as cleanup:
+            cleanup.callback(folder.state.unlink, missing_ok=True)
             try:
                 up = cleanup.enter_context(
                     services(
@@ -240,10 +244,10 @@ def clean(folder: Folder) -> None:
     """The instance's folder and its database are gone. Refused while it runs."""
     if running.is_locked(folder):
         raise running.AlreadyRunning("It is running; stop it first.", running.read(folder))
-    from lamba_campaigns.embedded.folder import SHARED_DATA
-
-    if folder.secrets.exists():
-        name = installation.parse(folder.secrets.read_text()).get("LAMBA_INSTALLATION_ID", "")
-        if name.startswith("ins_"):
-            shutil.rmtree(SHARED_DATA / name, ignore_errors=True)
-    shutil.rmtree(folder.root, ignore_errors=True)
+    for secrets in (folder.secrets, *folder.root.glob("*/secrets.env")):
+        with suppress(FileNotFoundError, CannotStart):
+            name = installation.parse(secrets.read_text()).get("LAMBA_INSTALLATION_ID", "")
+            if name.startswith("ins_"):
+                shutil.rmtree(SHARED_DATA / name, ignore_errors=True)
+    if folder.root.exists():
+        shutil.rmtree(folder.root)

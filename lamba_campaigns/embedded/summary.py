@@ -40,7 +40,10 @@ def read_credentials(folder: Folder) -> Credentials | None:
 
 def summary(terminal: Terminal, folder: Folder, console_url: str, ingest_url: str, capture_url: str) -> None:
     """Console, sign-in, keys, endpoints and mail, aligned."""
-    strong = lambda text: terminal.style(text, "bold")  # noqa: E731
+
+    def strong(text: str) -> str:
+        return terminal.style(text, "bold")
+
     rows = [("Console", terminal.style(console_url, "bold", "cyan"))]
     found = read_credentials(folder)
     if found is not None:

@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -73,9 +74,16 @@ class Supervisor:
     _signals: int = 0
     _ignored: bool = False
 
-    def __post_init__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+    @contextmanager
+    def asked_by_signals(self) -> Iterator[None]:
+        """Ctrl-C, SIGTERM and a closed terminal ask to stop, within the block."""
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = [signal.signal(number, self._on_signal) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
 
     def start(self, part: Part) -> None:
         running = _Running(part, self.logs / f"{part.name}.log", len(self._running))
@@ -86,7 +94,7 @@ class Supervisor:
         """Returns when the part is ready. CannotStart, with its last lines, if it keeps dying or takes too long."""
         running, deadline = self._running[name], time.monotonic() + seconds
         while not ready():
-            self._turn(READY_TICK_SECONDS)
+            self.turn(READY_TICK_SECONDS)
             if running.deaths >= DEATHS_WHILE_STARTING_MAX:
                 raise self._failed(running, "stopped again and again while starting")
             if time.monotonic() > deadline:
@@ -99,7 +107,7 @@ class Supervisor:
         assert running.process is not None
         try:
             while running.process.poll() is None:
-                self._turn(READY_TICK_SECONDS)
+                self.turn(READY_TICK_SECONDS)
                 self._each_line(running, on_line)
             self._each_line(running, on_line)
         except BaseException:
@@ -115,7 +123,7 @@ class Supervisor:
         self._ignored = True
         try:
             while child.poll() is None:
-                self._turn(TICK_SECONDS)
+                self.turn(TICK_SECONDS)
                 if self._signals >= 2:
                     child.kill()
         finally:
@@ -126,7 +134,7 @@ class Supervisor:
         """Returns when the person at the terminal, or a signal, asks to stop."""
         while True:
             try:
-                self._turn(TICK_SECONDS)
+                self.turn(TICK_SECONDS)
             except Interrupted:
                 return
 
@@ -153,7 +161,7 @@ class Supervisor:
 
     # --- one turn ------------------------------------------------------------------------------------------------
 
-    def _turn(self, seconds: float) -> None:
+    def turn(self, seconds: float) -> None:
         time.sleep(seconds)
         self._show_logs()
         for running in self._running.values():

@@ -89,13 +89,13 @@ class Terminal:
 
     def _can_write(self, text: str) -> bool:
         try:
-            text.encode(self._stream.encoding or "ascii")
+            text.encode(self._stream.encoding or "utf-8")
         except UnicodeEncodeError:
             return False
         return True
 
     def _write(self, text: str) -> None:
-        encoding = self._stream.encoding or "ascii"
+        encoding = self._stream.encoding or "utf-8"
         try:
             self._stream.write(text.encode(encoding, "replace").decode(encoding))
             self._stream.flush()
