@@ -19,15 +19,15 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lamba_campaigns.settings")
 if not apps.ready:
     django.setup(set_prefix=False)
 
-from django.db import DatabaseError, close_old_connections, connection  # noqa: E402 - Django must be set up first
+from django.db import DatabaseError, close_old_connections, connection
 
-from lamba_campaigns.lib import sql  # noqa: E402
-from lamba_campaigns.lib.signing import SignatureRefused  # noqa: E402
-from webhooks import directory, doorbell, ingest, receiver  # noqa: E402
-from webhooks.directory import KnownEndpoint, LiveSecret  # noqa: E402
-from webhooks.ingest import Arrival, Batch  # noqa: E402
-from webhooks.outbox import PROCESS_EVENTS  # noqa: E402
-from webhooks.receiver import Reply  # noqa: E402
+from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.signing import SignatureRefused
+from webhooks import directory, doorbell, ingest, receiver
+from webhooks.directory import KnownEndpoint, LiveSecret
+from webhooks.ingest import Arrival, Batch
+from webhooks.outbox import PROCESS_EVENTS
+from webhooks.receiver import Reply
 
 PREFIX = "/api/lamba/webhooks/"
 HEALTH = "/healthz"
