@@ -103,7 +103,7 @@ CAPTURE_URL: str = env(
 
 # --- application ---------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "lamba_campaigns.web.staff.SupportConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",

@@ -1,7 +1,7 @@
 """Forms of settings, members, keys and signing in. They check shape; the domain decides."""
 
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
@@ -47,7 +47,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Project
-        fields: ClassVar = ["name", "time_zone"]
+        fields = ["name", "time_zone"]
 
 
 class SenderForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -60,7 +60,7 @@ class SenderForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Environment
-        fields: ClassVar = ["sender_name", "sender_address"]
+        fields = ["sender_name", "sender_address"]
 
 
 class AllowListForm(forms.Form):
@@ -131,4 +131,4 @@ class PreferenceForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Preference
-        fields: ClassVar = ["time_zone", "keyboard"]
+        fields = ["time_zone", "keyboard"]

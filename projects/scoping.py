@@ -84,8 +84,8 @@ class ScopedQuerySet(models.QuerySet["Any"]):
         found._scoped = True
         return found
 
-    def _chain(self) -> Self:
-        copy: Self = super()._chain()  # type: ignore[misc]
+    def _clone(self) -> Self:
+        copy: Self = super()._clone()  # type: ignore[misc]
         copy._scoped = self._scoped
         return copy
 

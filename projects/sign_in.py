@@ -5,7 +5,7 @@ import hashlib
 from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -56,13 +56,13 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session; written down when there was one."""
-    if request.user.is_authenticated:
+    if isinstance(request.user, User):
         _write_down(request, "signed_out", _actor(request, request.user), request.user.get_username())
     logout(request)
     return HttpResponseRedirect(settings.LOGIN_URL if settings.LOGIN_URL.startswith("/") else "/sign-in")
 
 
-def _checked(request: HttpRequest, name: str, password: str) -> AbstractBaseUser | None:
+def _checked(request: HttpRequest, name: str, password: str) -> User | None:
     """The person, or None. The rate counts before the password is looked at, so guessing gets slower either way."""
     address = client_ip(request)
     for rate in settings.SIGN_IN_ATTEMPTS:
@@ -74,8 +74,8 @@ def _checked(request: HttpRequest, name: str, password: str) -> AbstractBaseUser
     return user
 
 
-def _actor(request: HttpRequest, user: AbstractBaseUser) -> Actor:
-    label = getattr(user, "get_full_name", str)() or user.get_username()
+def _actor(request: HttpRequest, user: User) -> Actor:
+    label = user.get_full_name() or user.get_username()
     return Actor("user", f"usr_{user.pk}", label, "console", ip=client_ip(request), trace_id=trace_id(request))
 
 

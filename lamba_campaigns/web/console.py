@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import render, resolve_url
 from django.utils import timezone
@@ -73,7 +73,7 @@ def console_view(*, get: Permission | None = None, post: Permission | None = Non
 
 def open_scope(request: HttpRequest, *, workspace: str, project: str, environment: str) -> Access:
     """Access of the signed-in person to the environment; it stays on the request. NotFound for a stranger."""
-    assert isinstance(request.user, AbstractBaseUser), "LoginRequiredMiddleware lets nobody else get here"
+    assert isinstance(request.user, User), "LoginRequiredMiddleware lets nobody else get here"
     granted = projects_access.for_user(
         user=request.user,
         workspace=workspace,
@@ -163,12 +163,13 @@ class Frame:
     @cached_property
     def projects(self) -> list[Environment]:
         """Every project the person may open, by its environment of the same name as this one."""
-        if self._access is None:
+        user = self._request.user
+        if self._access is None or not isinstance(user, User):
             return []
         environment = self._access.scope.environment
         return list(
             Environment.objects.select_related("project__workspace")
-            .filter(project__workspace__members__user_id=self._request.user.pk, name=environment)
+            .filter(project__workspace__members__user=user, name=environment)
             .order_by("project__workspace__name", "project__name")[:PROJECTS_SHOWN_MAX]
         )
 

@@ -61,7 +61,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = Broken("The error is logged. Nothing you sent was half done.", next_step="Try again in a minute.")
     if request.path.startswith("/api/"):
         return _answer(request, error)
-    return render(None, "errors/500.html", {"problem": error, "trace": trace_id(request)}, status=500)  # type: ignore[arg-type]
+    return render(None, "errors/500.html", {"problem": error, "trace": trace_id(request)}, status=500)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

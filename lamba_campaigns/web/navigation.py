@@ -103,10 +103,22 @@ def first_page(scope: Scope) -> str:
 
 
 def items(access: Access) -> list[Item]:
-    """The menu lines that this caller may open, in order."""
+    """The menu lines that this caller may open, in order. A line whose address is not mounted is left out."""
     order = list(SECTION_TITLES)
-    allowed = (item for item in _items.values() if access.may(item.permission))
+    allowed = (item for item in _items.values() if access.may(item.permission) and _is_mounted(access.scope, item))
     return sorted(allowed, key=lambda item: (order.index(item.section), item.order, item.label))
+
+
+def _is_mounted(scope: Scope, item: Item) -> bool:
+    try:
+        return bool(url_of(scope, item.url_name))
+    except NoReverseMatch:
+        return False
+
+
+def registered() -> list[Item]:
+    """Every line of every app, whoever may see it."""
+    return list(_items.values())
 
 
 def menu(access: Access) -> list[tuple[str, list[Entry]]]:

@@ -176,7 +176,7 @@ def query(context: dict[str, Any], **changes: object) -> str:
             values.pop(name, None)
         else:
             values[name] = str(value)
-    return "?" + values.urlencode()
+    return f"?{values.urlencode()}"
 
 
 @register.filter
@@ -219,7 +219,7 @@ def confirm(context: Any, content: str, name: str, **options: Any) -> str:
         "tone": "primary",
         **options,
     }
-    return render_to_string("components/confirm.html", given, request=request)
+    return str(render_to_string("components/confirm.html", given, request=request))
 
 
 @register.simple_tag
@@ -255,6 +255,20 @@ def control(bound: BoundField, css: str) -> SafeString:
     """The field's own control with a class added to those that its form gave it."""
     classes = f"{css} {bound.field.widget.attrs.get('class', '')}".strip()
     return bound.as_widget(attrs={"class": classes})
+
+
+@register.filter
+def groups(bound: BoundField) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Grouped choices of a field: [(group, [{value, label, selected, id}])]."""
+    chosen = [str(value) for value in (bound.value() or [])]
+    found = []
+    for group, (name, lines) in enumerate(bound.field.choices):  # type: ignore[attr-defined]
+        options = [
+            {"value": value, "label": label, "selected": value in chosen, "id": f"{bound.auto_id}_{group}_{index}"}
+            for index, (value, label) in enumerate(lines)
+        ]
+        found.append((str(name), options))
+    return found
 
 
 @register.filter
