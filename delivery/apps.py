@@ -3,3 +3,6 @@ from django.apps import AppConfig
 
 class DeliveryConfig(AppConfig):
     name = "delivery"
+
+    def ready(self) -> None:
+        from delivery import handlers, pages  # noqa: F401 - registers receipts, navigation and states

@@ -79,9 +79,7 @@ def create(
 
 def get(*, scope: Scope, public_id: str) -> SendJob:
     """The job with this public id, or NotFound."""
-    found: SendJob | None = (
-        SendJob.objects.within(scope).select_related("snapshot").filter(public_id=public_id).first()
-    )
+    found: SendJob | None = SendJob.objects.within(scope).select_related("snapshot").filter(public_id=public_id).first()
     if found is None:
         raise NotFound(f"There is no send job {public_id} in this environment.")
     return found

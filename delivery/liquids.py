@@ -7,9 +7,7 @@ import liquid
 from liquid.undefined import StrictDefaultUndefined
 
 # Everything between these marks is Liquid; raw and comment blocks count as one mark with what they hold.
-MARK = re.compile(
-    r"\{%-?\s*(raw|comment)\s*-?%\}.*?\{%-?\s*end\1\s*-?%\}|\{\{.*?\}\}|\{%.*?%\}", re.DOTALL
-)
+MARK = re.compile(r"\{%-?\s*(raw|comment)\s*-?%\}.*?\{%-?\s*end\1\s*-?%\}|\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _BARE_OUTPUT = re.compile(r"\{\{-?\s*([a-z_][\w.]*)\s*-?\}\}", re.IGNORECASE)
 _LINK = re.compile(r"(https?://|mailto:|tel:)", re.IGNORECASE)
 REMOVED_TAGS = ("include", "render", "tablerow", "increment", "decrement", "liquid", "doc", "cycle", "ifchanged")

@@ -131,7 +131,7 @@ def header_text(text: str, used: int) -> bytes:
 
 
 def quoted_printable(text: str) -> bytes:
-    """The body of a text part: CRLF lines within 76 columns, ending with a line break of the encoding's own if needed."""
+    """The body of a text part: CRLF lines within 76 columns."""
     plain = _LINE_ENDS.sub("\n", text)
     return binascii.b2a_qp(plain.encode("utf-8", "replace"), istext=True).replace(b"\n", b"\r\n")
 
@@ -165,7 +165,8 @@ def _encoded_words(text: str) -> list[bytes]:
 
 
 def _folded(value: str, used: int) -> bytes:
-    lines, line = [], ""
+    lines: list[str] = []
+    line = ""
     for word in value.split(" "):
         room = LINE_MAX - (used if not lines else 1)
         if line and len(line) + 1 + len(word) > room:

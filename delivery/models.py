@@ -252,12 +252,9 @@ class Receipt(models.Model):
     detail = models.TextField(default="")
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField()
-    moved_to = models.SmallIntegerField(null=True)  # the account it moved the message to, if it did
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["environment_id", "event_id"], name="receipt_is_recorded_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["environment_id", "event_id"], name="receipt_is_recorded_once")]
         indexes = [
             # read by the history of one message
             models.Index(

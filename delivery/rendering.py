@@ -14,6 +14,7 @@ from email_validator import EmailNotValidError, validate_email
 from liquid import BoundTemplate
 from liquid.exceptions import LiquidError
 
+from audiences.people import TRAITS_PREFIX
 from delivery import liquids, markup
 from delivery.secret_scan import find_secrets
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
@@ -89,7 +90,7 @@ class Compiled:
     def _complete(self, data: dict[str, Any]) -> dict[str, Any]:
         """Traits differ from person to person: one that this person has not is nil, so that `default` can act."""
         for path in self.variables:
-            if path.startswith("person.traits."):
+            if path.startswith(TRAITS_PREFIX):
                 traits = data.setdefault("person", {}).setdefault("traits", {})
                 traits.setdefault(path.split(".")[2], None)
         return data
@@ -128,7 +129,8 @@ def variables(content: Content) -> frozenset[str]:
 def lint(content: Content, known_fields: Collection[str]) -> list[Problem]:
     """Everything wrong (error) or doubtful (warning) with the content; a version with errors must not be published.
 
-    `known_fields` are paths; one that ends in `.*` knows everything below.
+    `known_fields` are paths; one that ends in `.*` knows everything below. Traits are always known: they differ from
+    person to person.
     """
     found = [*_check_lines(content), *_check_addresses(content), *_check_secrets(content)]
     try:
@@ -213,11 +215,11 @@ def _check_secrets(content: Content) -> list[Problem]:
 
 def _check_variables(content: Content, known_fields: Collection[str]) -> list[Problem]:
     known = frozenset(known_fields) | BUILT_IN
-    below = tuple(path[:-1] for path in known if path.endswith(".*"))
+    below = (TRAITS_PREFIX, *(path[:-1] for path in known if path.endswith(".*")))
     found = []
     for name in ("subject", "preheader", "body"):
         for path in sorted(set(liquids.plain.from_string(getattr(content, name)).global_variable_paths())):
-            if path not in known and not (below and path.startswith(below)):
+            if path not in known and not path.startswith(below):
                 detail = f"{{{{ {path} }}}} is not a field of a person here."
                 found.append(Problem(f"#/{name}", "unknown_variable", detail, "error"))
     return found

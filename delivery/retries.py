@@ -10,7 +10,7 @@ from typing import Literal
 from audit import chain, ledger
 from delivery import balances
 from delivery.accounts import Account
-from delivery.models import JobCounters, JobState, SendJob
+from delivery.models import JobState, SendJob
 from lamba_campaigns.lib.errors import Conflict, DomainError, NotFound
 from lamba_campaigns.lib.ids import new_id
 from lamba_campaigns.lib.sql import require_transaction, rows
@@ -101,7 +101,8 @@ def resolve_uncertain(
             "job": job.pk,
             "positions": list(positions) if positions is not None else None,
             "account": int(account),
-            "rank": int(balances.rank_of(account, retrying=resend)),
+            # a decision is no fact: any receipt outranks giving up
+            "rank": int(balances.rank_of(account, retrying=decision != "accepted")),
             "detail": words,
             "next": now if resend else None,
             "now": now,
@@ -152,9 +153,3 @@ def _reopen(scope: Scope, job: SendJob, now: datetime) -> None:
     """An ended job has work again; a paused one keeps waiting for its operator."""
     ended = SendJob.objects.within(scope).filter(pk=job.pk, state=JobState.FINISHED)
     ended.update(state=JobState.SENDING, state_version=job.state_version + 1, finished_at=None, next_ring_at=now)
-
-
-def counters_of(*, scope: Scope, job: SendJob) -> JobCounters:
-    """The balance row of a job."""
-    row: JobCounters = JobCounters.objects.within(scope).get(pk=job.pk)
-    return row

@@ -157,7 +157,6 @@ class Migration(migrations.Migration):
                 ('detail', models.TextField(default='')),
                 ('occurred_at', models.DateTimeField()),
                 ('received_at', models.DateTimeField()),
-                ('moved_to', models.SmallIntegerField(null=True)),
             ],
             options={
                 'indexes': [models.Index(condition=models.Q(('job_id__isnull', False)), fields=['environment_id', 'job_id', 'position'], name='receipt_of'), models.Index(condition=models.Q(('job_id__isnull', True)), fields=['environment_id', 'id'], name='receipt_unmatched')],

@@ -17,12 +17,13 @@ FROM delivery_chunk WHERE environment_id = %(environment)s AND job_id = %(job)s 
 
 -- name: jobs_to_ring
 -- Open jobs whose doorbell is due, with how many workers they have and how many pieces of work wait. Partial indexes only.
-SELECT j.id, j.state,
+SELECT j.id, j.environment_id, j.state,
        (SELECT count(*) FROM delivery_chunk c WHERE c.job_id = j.id AND c.state = 1),
        (SELECT count(*) FROM (SELECT 1 FROM delivery_chunk c WHERE c.job_id = j.id AND c.state = 0 LIMIT %(workers)s) w),
-       EXISTS (SELECT 1 FROM delivery_message m
-               WHERE m.environment_id = j.environment_id AND m.job_id = j.id AND m.next_attempt_at <= %(now)s)
+       (SELECT count(*) FROM (SELECT 1 FROM delivery_message m WHERE m.environment_id = j.environment_id
+                              AND m.job_id = j.id AND m.next_attempt_at <= %(now)s LIMIT 1) r)
 FROM delivery_sendjob j
 WHERE j.state NOT IN ('finished', 'cancelled', 'paused') AND j.next_ring_at <= %(now)s
+  AND (j.held_until IS NULL OR j.held_until <= %(now)s OR j.state <> 'sending')
 ORDER BY j.next_ring_at
 LIMIT %(jobs)s

@@ -36,7 +36,7 @@ WITH due AS (
         account = CASE WHEN c.reason = 0 THEN 2 ELSE 0 END, rank = CASE WHEN c.reason = 0 THEN 10 ELSE 90 END,
         attempts = m.attempts + CASE WHEN c.reason = 0 THEN 1 ELSE 0 END, next_attempt_at = NULL,
         last_event_at = %(now)s,
-        code = CASE WHEN c.reason = 0 THEN '' ELSE (%(reasons)s::text[])[c.reason] END,
+        code = CASE WHEN c.reason = 0 THEN '' ELSE (%(reasons)b::text[])[c.reason] END,
         detail = CASE WHEN c.reason = 0 THEN '' ELSE 'Left out at hand-off' END
     FROM checked c
     WHERE m.environment_id = %(environment)s AND m.job_id = %(job)s AND m.position = c.position

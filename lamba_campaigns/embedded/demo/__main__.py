@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from lamba_campaigns.embedded.demo import story
 from lamba_campaigns.embedded.demo.proof import Proof, prove
-from lamba_campaigns.embedded.demo.rest import Refused, TookTooLong
+from lamba_campaigns.embedded.demo.rest import Refused, TookTooLong, Unexpected
 from lamba_campaigns.embedded.demo.stage import Stage, instance, stage
 from lamba_campaigns.embedded.demo.story import Told
 from lamba_campaigns.embedded.problems import CannotStart
@@ -25,7 +25,7 @@ def main() -> int:
     try:
         with instance(terminal) as up:
             proof = _play(terminal, stage(up, f"demo-{int(time.time())}"), options)
-    except (AssertionError, Refused, TookTooLong, CannotStart, RuntimeError) as failure:
+    except (Refused, Unexpected, TookTooLong, CannotStart, RuntimeError) as failure:
         terminal.error(str(failure))
         return 1
     _print(terminal, proof)
@@ -45,7 +45,7 @@ def _play(terminal: Terminal, on: Stage, options: argparse.Namespace) -> Proof:
     ]
     for label, act in steps:
         with terminal.step(label) as step:
-            step.note = act()
+            step.detail = act()
     return prove(on, told)
 
 

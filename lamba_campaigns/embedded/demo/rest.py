@@ -26,6 +26,16 @@ class TookTooLong(Exception):
     """Something that should have happened did not, within its time."""
 
 
+class Unexpected(Exception):
+    """The product did something that the demo holds to be wrong."""
+
+
+def expect(true: bool, otherwise: str) -> None:
+    """Unexpected, saying `otherwise`, unless `true`."""
+    if not true:
+        raise Unexpected(otherwise)
+
+
 @dataclass
 class Rest:
     """Calls `/api/v1` of one instance with one key."""

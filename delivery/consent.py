@@ -1,0 +1,296 @@
+"""What people decided about being contacted: evidence here, the fact that rules and claims read in audiences, together.
+
+Everything takes effect with its commit, so before the next micro-batch. Doing it again changes nothing.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from audiences import facts
+from audiences.channels import CHANNEL_BITS
+from audiences.models import Person, PersonFacts
+from audit import chain
+from delivery import statements
+from delivery.mime import BadAddress
+from delivery.mime import address as wire_address
+from delivery.models import ConsentEvent, Suppression
+from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound
+from lamba_campaigns.lib.ids import new_id
+from lamba_campaigns.lib.sql import require_transaction
+from projects.scoping import SYSTEM, Actor, Scope
+
+How = Literal["one_click", "page", "receipt", "console", "api", "system"]
+DETAIL_CHARS_MAX = 300
+
+
+def is_unsubscribed(*, scope: Scope, person_id: int, channel: str) -> bool:
+    """What stands for this person now."""
+    mask = PersonFacts.objects.within(scope).values_list("unsubscribed_mask", flat=True).filter(pk=person_id).first()
+    return bool((mask or 0) & CHANNEL_BITS[channel])
+
+
+def unsubscribe(
+    *,
+    scope: Scope,
+    people: Mapping[int, str],
+    channel: str,
+    how: How,
+    source: str,
+    occurred_at: datetime,
+    now: datetime,
+    job_id: int | None = None,
+    ip: str = "",
+) -> int:
+    """These people (id -> address) get nothing more by this channel. Returns for how many that is news."""
+    return _decide(
+        "unsubscribed", scope=scope, people=people, channel=channel, how=how, source=source,
+        occurred_at=occurred_at, now=now, job_id=job_id, ip=ip,
+    )  # fmt: skip
+
+
+def resubscribe(
+    *,
+    scope: Scope,
+    people: Mapping[int, str],
+    channel: str,
+    how: How,
+    source: str,
+    occurred_at: datetime,
+    now: datetime,
+    job_id: int | None = None,
+    ip: str = "",
+) -> int:
+    """These people took their unsubscribe back. Consent and suppressions stay as they are."""
+    return _decide(
+        "resubscribed", scope=scope, people=people, channel=channel, how=how, source=source,
+        occurred_at=occurred_at, now=now, job_id=job_id, ip=ip,
+    )  # fmt: skip
+
+
+def suppress(
+    *, scope: Scope, actor: Actor, address: str, channel: str, detail: str, how: How, now: datetime
+) -> Suppression:
+    """The address is on the list, by an operator's decision. Conflict when it is there already."""
+    require_transaction()
+    plain = _plain_address(address)
+    new = _insert(scope, {plain: detail}, channel, Suppression.Reason.MANUAL, actor.id, actor.label, now)
+    if not new:
+        raise Conflict(f"{plain} is on the suppression list already.", next_step="Nothing is left to do.")
+    row = new[0]
+    _note(scope, [row], "suppressed", how, row.public_id, actor.label, actor.ip, now, now, reason="manual")
+    chain.record(
+        scope=scope,
+        actor=actor,
+        action="suppression.added",
+        subject=chain.Subject("suppression", row.public_id, masked(plain)),
+        now=now,
+        after={"channel": channel, "reason": row.reason},
+        reason=detail,
+    )
+    return row
+
+
+def suppress_automatically(
+    *,
+    scope: Scope,
+    addresses: Mapping[str, str],
+    channel: str,
+    reason: Suppression.Reason,
+    source: str,
+    occurred_at: datetime,
+    now: datetime,
+) -> int:
+    """Addresses (-> what was said) join the list because of a hard bounce or a complaint. Returns how many are new."""
+    require_transaction()
+    lowered = {address.lower(): detail for address, detail in addresses.items()}
+    new = _insert(scope, lowered, channel, reason, source, SYSTEM.label, now)
+    if not new:
+        return 0
+    _note(scope, new, "suppressed", "receipt", source, SYSTEM.label, "", occurred_at, now, reason=str(reason))
+    chain.record(
+        scope=scope,
+        actor=SYSTEM,
+        action="suppression.added",
+        subject=chain.Subject("suppression", new[0].public_id, masked(new[0].address)),
+        now=now,
+        after={"channel": channel, "reason": str(reason), "addresses": len(new), "source": source},
+    )
+    return len(new)
+
+
+def unsuppress(*, scope: Scope, actor: Actor, public_id: str, reason: str, how: How, now: datetime) -> Suppression:
+    """The address may be contacted again, if its person is otherwise willing."""
+    require_transaction()
+    row: Suppression | None = Suppression.objects.within(scope).select_for_update().filter(public_id=public_id).first()
+    if row is None:
+        raise NotFound("This address is not on the suppression list any more.")
+    if not reason.strip():
+        detail = "Say why this address may be contacted again."
+        raise Invalid(detail, problems=(FieldProblem("#/reason", "required", detail),))
+    Suppression.objects.within(scope).filter(pk=row.pk).delete()
+    _note(scope, [row], "unsuppressed", how, new_id("act"), actor.label, actor.ip, now, now, reason="")
+    chain.record(
+        scope=scope,
+        actor=actor,
+        action="suppression.removed",
+        subject=chain.Subject("suppression", row.public_id, masked(row.address)),
+        now=now,
+        before={"channel": row.channel, "reason": row.reason},
+        reason=reason,
+    )
+    return row
+
+
+def masked(address: str) -> str:
+    """An address that says enough to recognise it: `a…@example.com`."""
+    local, _, domain = address.partition("@")
+    return f"{local[:1]}…@{domain}"
+
+
+def _decide(
+    action: Literal["unsubscribed", "resubscribed"],
+    *,
+    scope: Scope,
+    people: Mapping[int, str],
+    channel: str,
+    how: How,
+    source: str,
+    occurred_at: datetime,
+    now: datetime,
+    job_id: int | None,
+    ip: str,
+) -> int:
+    require_transaction()
+    known = dict(Person.objects.within(scope).filter(pk__in=people).values_list("pk", "public_id"))
+    evidence = [
+        ConsentEvent(
+            environment_id=scope.environment_id,
+            person_id=person_id,
+            address=address.lower(),
+            channel=channel,
+            action=action,
+            how=how,
+            source=source,
+            job_id=job_id,
+            actor="The recipient",
+            ip=ip,
+            occurred_at=occurred_at,
+            recorded_at=now,
+        )
+        for person_id, address in people.items()
+        if person_id in known
+    ]
+    new = _keep(scope, evidence)
+    if not new:
+        return 0
+    record = facts.record_unsubscribed if action == "unsubscribed" else facts.record_resubscribed
+    ids = sorted(row.person_id for row in new if row.person_id)
+    record(scope=scope, person_ids=ids, channel=channel, occurred_at=occurred_at, source=source, now=now)
+    for person_id in ids:
+        chain.record(
+            scope=scope,
+            actor=Actor("system", known[person_id], "The recipient", "system", ip=""),
+            action="consent.changed",
+            subject=chain.Subject("person", known[person_id]),
+            now=now,
+            after={"channel": channel, "consent": action, "how": how},
+        )
+    return len(new)
+
+
+def _insert(
+    scope: Scope,
+    addresses: Mapping[str, str],
+    channel: str,
+    reason: Suppression.Reason,
+    source: str,
+    creator: str,
+    now: datetime,
+) -> list[Suppression]:
+    """The rows that were not there yet."""
+    wanted = sorted(address.lower() for address in addresses)
+    details = {address.lower(): detail for address, detail in addresses.items()}
+    found = statements.rows(
+        "insert_suppressions",
+        {
+            "environment": scope.environment_id,
+            "public_ids": [new_id(Suppression.id_prefix) for _ in wanted],
+            "addresses": wanted,
+            "details": [details[address][:DETAIL_CHARS_MAX] for address in wanted],
+            "channel": channel,
+            "reason": str(reason),
+            "source": source[:80],
+            "creator": creator[:200],
+            "now": now,
+        },
+    )
+    return list(Suppression.objects.within(scope).filter(pk__in=[pk for (pk,) in found]).order_by("pk"))
+
+
+def _note(
+    scope: Scope,
+    rows: list[Suppression],
+    action: Literal["suppressed", "unsuppressed"],
+    how: How,
+    source: str,
+    actor: str,
+    ip: str,
+    occurred_at: datetime,
+    now: datetime,
+    *,
+    reason: str,
+) -> None:
+    """Evidence for each address, and the fact for everybody who has it. An empty reason lifts it."""
+    channel = rows[0].channel
+    owners = statements.rows(
+        "people_of_addresses",
+        {"environment": scope.environment_id, "addresses": sorted({row.address.lower() for row in rows})},
+    )
+    person_of = {address: person_id for person_id, address in owners}
+    evidence = [
+        ConsentEvent(
+            environment_id=scope.environment_id,
+            person_id=person_of.get(row.address.lower()),
+            address=row.address.lower(),
+            channel=channel,
+            action=action,
+            how=how,
+            source=source,
+            actor=actor,
+            ip=ip,
+            occurred_at=occurred_at,
+            recorded_at=now,
+        )
+        for row in rows
+    ]
+    _keep(scope, evidence)
+    ids = sorted({person_id for person_id, _ in owners})
+    if ids:
+        facts.record_suppressed(
+            scope=scope, person_ids=ids, channel=channel, reason=reason, occurred_at=occurred_at, source=source[:80],
+            now=now,
+        )  # fmt: skip
+
+
+def _keep(scope: Scope, evidence: list[ConsentEvent]) -> list[ConsentEvent]:
+    """Insert the evidence; the rows that were new."""
+    sources = {row.source for row in evidence}
+    known = set(
+        ConsentEvent.objects.filter(environment_id=scope.environment_id, source__in=sources).values_list(
+            "source", "action", "address"
+        )
+    )
+    new = [row for row in evidence if (row.source, row.action, row.address) not in known]
+    ConsentEvent.objects.bulk_create(new, ignore_conflicts=True)
+    return new
+
+
+def _plain_address(text: str) -> str:
+    try:
+        return wire_address(text).text.lower()
+    except BadAddress as problem:
+        raise Invalid(
+            f"{text[:100]!r} is not an email address.",
+            problems=(FieldProblem("#/address", "invalid_address", str(problem)),),
+        ) from None

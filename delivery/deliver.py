@@ -1,0 +1,185 @@
+"""The engine: claim a chunk by lease, then micro-batch by micro-batch: intent durable, hand over, outcomes durable.
+
+One transaction closes a window and opens the next one, so that a micro-batch costs one commit. A crash anywhere leaves
+at most the open window uncertain. Pause, cancel, unsubscribes and rate limits act before the next window.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from delivery import finishing, statements, tokens, windows
+from delivery.channels import email_channel
+from delivery.channels.base import Channel, ChannelDown, Outcome
+from delivery.mime import BadAddress, Envelope, Letterhead
+from delivery.models import JobState, SendJob
+from delivery.rendering import Compiled, Content, RenderFailed, compile
+from delivery.unsubscribing import link
+from delivery.windows import Changes, Lease, LeaseLost, Member, Window
+from lamba_campaigns.lib.sql import durable
+from projects.access import scope_by_id
+from projects.scoping import Scope
+
+TURN_SECONDS_MAX = 8  # then the worker is free for another job, or to stop
+HOLD_SECONDS = 20  # between tries of a provider that takes nothing
+WAIT_SECONDS_MAX = 1.0  # a longer wait for the rate limit gives the chunk back
+
+_log = logging.getLogger(__name__)
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What one turn on a job works with."""
+
+    scope: Scope
+    job: SendJob
+    channel: Channel
+    template: Compiled
+    letterhead: Letterhead
+    owner: str
+    clock: Clock
+
+
+def deliver(*, job_id: int, seconds: float = TURN_SECONDS_MAX, clock: Clock = timezone.now) -> bool:
+    """Work on a job for at most `seconds`. True when there may be more to do at once."""
+    job = SendJob.objects.across_environments("a task has only the job's id").filter(pk=job_id).first()
+    if job is None or job.state != JobState.SENDING:
+        return False
+    desk = _open(job, clock)
+    until = time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            desk.channel.ready()
+            if not _one_chunk(desk, until):
+                break
+    except ChannelDown as down:
+        _hold(desk, str(down))
+    except LeaseLost as lost:
+        _log.warning("Lost the lease on %s: its open window is uncertain.", lost)
+    finishing.settle(scope=desk.scope, job_id=job_id, now=clock())
+    return time.monotonic() >= until
+
+
+def _open(job: SendJob, clock: Clock) -> _Desk:
+    scope = scope_by_id(job.environment_id)
+    content = Content(**job.content)
+    letterhead = Letterhead(content=content, feedback_id=f"{job.public_id}:{scope.project}:{job.channel}:lamba")
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    return _Desk(scope, job, email_channel(scope), compile(content), letterhead, owner, clock)
+
+
+def _one_chunk(desk: _Desk, until: float) -> bool:
+    """Retries that are due, else the next chunk to its end. False when there is nothing to take."""
+    now = desk.clock()
+    with durable():
+        window = windows.claim_retries(scope=desk.scope, job=desk.job, owner=desk.owner, now=now)
+        lease = window.lease if window else windows.claim_chunk(job=desk.job, owner=desk.owner, now=now)
+    if lease is None:
+        return False
+    outcomes: Sequence[Outcome] = _hand_over(desk, window) if window else ()
+    while True:
+        step = _step(desk, lease, window, outcomes, more=time.monotonic() < until)
+        if step is None:
+            return True
+        window = step
+        outcomes = _hand_over(desk, window)
+
+
+def _step(
+    desk: _Desk, lease: Lease, window: Window | None, outcomes: Sequence[Outcome], *, more: bool
+) -> Window | None:
+    """Close the window and open the next, in one transaction. None: the chunk is given back."""
+    while True:
+        now, changes = desk.clock(), Changes()
+        with durable():
+            mark, last = windows.renew(lease=lease)
+            if window is not None:
+                windows.settle(
+                    scope=desk.scope, job=desk.job, window=window, outcomes=outcomes, changes=changes, now=now
+                )
+            opened = _next(desk, lease, mark, last, changes, now) if more and mark < last else None
+            wait = opened is None and more and mark < last and _must_wait(desk, now)
+            if opened is None and not wait:
+                windows.end(lease=lease)
+            changes.flush(scope=desk.scope, job_id=desk.job.pk, now=now)
+            if window is not None:
+                windows.suppress_hard_bounces(scope=desk.scope, job=desk.job, window=window, outcomes=outcomes, now=now)
+        if not wait:
+            return opened
+        window, outcomes = None, ()
+        time.sleep(min(WAIT_SECONDS_MAX, windows.paced_for(job_id=desk.job.pk, now=desk.clock()).total_seconds()))
+
+
+def _next(desk: _Desk, lease: Lease, mark: int, last: int, changes: Changes, now: datetime) -> Window | None:
+    """The next window, if the job still sends and its rate limit has room."""
+    state, rate, held = statements.rows("job_control", {"job": desk.job.pk, "now": now})[0]
+    if state != JobState.SENDING or held:
+        return None
+    count = windows.paced(job_id=desk.job.pk, rate=rate, now=now)
+    if not count:
+        return None
+    upto = min(mark + count, last)
+    return windows.claim(
+        scope=desk.scope, job=desk.job, lease=lease, first=mark + 1, last=upto, changes=changes, now=now
+    )
+
+
+def _must_wait(desk: _Desk, now: datetime) -> bool:
+    """Nothing could be claimed because of the rate limit, and only for a moment."""
+    state, rate, held = statements.rows("job_control", {"job": desk.job.pk, "now": now})[0]
+    if state != JobState.SENDING or held or rate is None:
+        return False
+    return windows.paced_for(job_id=desk.job.pk, now=now).total_seconds() <= WAIT_SECONDS_MAX
+
+
+def _hand_over(desk: _Desk, window: Window) -> list[Outcome]:
+    """Render and send a window; one outcome for each member, in order. Nothing here touches the database."""
+    numbers = [member.position for member in window.members]
+    where = {"environment_id": desk.scope.environment_id, "job_id": desk.job.pk}
+    marks = tokens.tokens("message", numbers=numbers, **where)
+    links = tokens.tokens("unsubscribe", numbers=[member.person_id for member in window.members], **where)
+    outcomes: dict[int, Outcome] = {}
+    batch = []
+    for member, mark, unsubscribe in zip(window.members, marks, links, strict=True):
+        made = _envelope(desk, member, mark, link(unsubscribe))
+        if isinstance(made, Outcome):
+            outcomes[member.position] = made
+        else:
+            batch.append(made)
+    handed = desk.channel.send_batch(batch)
+    outcomes |= {item.position: outcome for item, outcome in zip(batch, handed.outcomes, strict=True)}
+    if handed.down:
+        _hold(desk, handed.down)
+    return [outcomes[member.position] for member in window.members]
+
+
+def _envelope(desk: _Desk, member: Member, mark: str, unsubscribe_url: str) -> Envelope | Outcome:
+    try:
+        rendered = desk.template.render({"person": member.fields}, unsubscribe_url=unsubscribe_url)
+        return desk.letterhead.envelope(
+            position=member.position,
+            recipient=member.address,
+            rendered=rendered,
+            token=mark,
+            unsubscribe_url=unsubscribe_url,
+            now=desk.clock(),
+        )
+    except RenderFailed as problem:
+        return Outcome("failed", "template", str(problem))
+    except BadAddress as problem:
+        return Outcome("failed", "5.1.3", str(problem))
+
+
+def _hold(desk: _Desk, reason: str) -> None:
+    """Nobody claims from this job for a while: the provider takes nothing from anybody."""
+    _log.warning("Holding %s for %s seconds: %s", desk.job.public_id, HOLD_SECONDS, reason)
+    until = desk.clock() + timedelta(seconds=HOLD_SECONDS)
+    with durable():
+        statements.count("hold_job", {"job": desk.job.pk, "until": until, "reason": reason[:300]})

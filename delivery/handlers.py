@@ -1,0 +1,15 @@
+"""Receipts of mail providers, out of the queue of signed events."""
+
+from collections.abc import Sequence
+
+from django.utils import timezone
+
+from delivery import receipts
+from delivery.merging import TYPES
+from projects.scoping import Scope
+from webhooks.registry import Event, handles
+
+
+@handles(*TYPES)
+def record_receipts(scope: Scope, events: Sequence[Event]) -> None:
+    receipts.record(scope=scope, events=events, now=timezone.now())

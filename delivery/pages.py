@@ -1,0 +1,26 @@
+"""What this app adds to the console's frame: its menu lines and the words of its states."""
+
+from lamba_campaigns.web import navigation
+
+navigation.register(
+    navigation.Item(
+        key="suppressions",
+        label="Suppressions",
+        icon="shield-ban",
+        url_name="suppression-list",
+        section="project",
+        order=20,
+        permission="people.read",
+    )
+)
+navigation.register(
+    navigation.Item(
+        key="captured",
+        label="Captured mail",
+        icon="inbox",
+        url_name="captured-list",
+        section="evidence",
+        order=40,
+        permission="people.read",
+    )
+)

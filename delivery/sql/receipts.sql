@@ -1,0 +1,38 @@
+-- name: insert_receipts
+-- The unique event id is what makes a repeated receipt change nothing.
+INSERT INTO delivery_receipt (environment_id, event_id, type, job_id, position, message_id, recipient, code, detail,
+                              occurred_at, received_at)
+SELECT %(environment)s, r.event_id, r.type, r.job_id, r.position, r.message_id, r.recipient, r.code, r.detail,
+       r.occurred_at, %(now)s
+FROM unnest(%(event_ids)b::text[], %(types)b::text[], %(jobs)b::bigint[], %(positions)b::int[], %(message_ids)b::text[],
+            %(recipients)b::text[], %(codes)b::text[], %(details)b::text[], %(times)b::timestamptz[])
+     AS r(event_id, type, job_id, position, message_id, recipient, code, detail, occurred_at)
+ON CONFLICT (environment_id, event_id) DO NOTHING
+RETURNING event_id
+
+-- name: lock_messages
+-- In one order everywhere, so that two batches of receipts can't wait for each other.
+SELECT m.job_id, m.position, m.person_id, m.address, m.attempts, m.account, m.rank, m.settled_at, m.overlays,
+       m.next_attempt_at IS NOT NULL, m.code, m.detail
+FROM delivery_message m
+JOIN unnest(%(jobs)b::bigint[], %(positions)b::int[]) AS p(job_id, position)
+    ON m.job_id = p.job_id AND m.position = p.position
+WHERE m.environment_id = %(environment)s
+ORDER BY m.job_id, m.position
+FOR UPDATE OF m
+
+-- name: merge_messages
+UPDATE delivery_message m
+SET account = r.account, rank = r.rank, settled_at = r.settled_at, overlays = r.overlays, code = r.code,
+    detail = r.detail, last_event_at = greatest(m.last_event_at, r.last_event_at),
+    next_attempt_at = CASE WHEN r.waiting THEN m.next_attempt_at END
+FROM unnest(%(jobs)b::bigint[], %(positions)b::int[], %(accounts)b::smallint[], %(ranks)b::smallint[],
+            %(settled)b::timestamptz[], %(overlays)b::smallint[], %(waiting)b::bool[], %(codes)b::text[],
+            %(details)b::text[], %(last)b::timestamptz[])
+     AS r(job_id, position, account, rank, settled_at, overlays, waiting, code, detail, last_event_at)
+WHERE m.environment_id = %(environment)s AND m.job_id = r.job_id AND m.position = r.position
+
+-- name: note_unsubscribed
+-- The overlay of a message whose reader unsubscribed, once.
+UPDATE delivery_message SET overlays = overlays | 2, last_event_at = %(now)s
+WHERE environment_id = %(environment)s AND person_id = %(person)s AND job_id = %(job)s AND overlays & 2 = 0
