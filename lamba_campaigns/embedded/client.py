@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -40,9 +40,11 @@ def running_instance(folder: Folder) -> Instance | None:
 
 
 @contextmanager
-def own_instance(folder: Folder, *, environment: Mapping[str, str], output: int | None = None) -> Iterator[Instance]:
-    """An instance in `folder`, up before the block and stopped after it. Its lines go to `output`."""
-    command = [sys.executable, "-m", "lamba_campaigns.embedded", "--var", str(folder.root), "run"]
+def own_instance(
+    folder: Folder, *, environment: Mapping[str, str], options: Sequence[str] = (), output: int | None = None
+) -> Iterator[Instance]:
+    """An instance in `folder`, up before the block and stopped after it. `options` of `run`; lines go to `output`."""
+    command = [sys.executable, "-m", "lamba_campaigns.embedded", "--var", str(folder.root), "run", *options]
     started = subprocess.Popen(command, cwd=PROJECT, env=dict(environment), stdout=output, stderr=output)
     try:
         yield _wait(started, folder)

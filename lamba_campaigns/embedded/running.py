@@ -108,7 +108,7 @@ def end_leftovers(folder: Folder) -> tuple[str, ...]:
     """
     ended = []
     for name, child in read(folder).children.items():
-        if process.is_alive(child["pid"], child["mark"]):
+        if name != "postgres" and process.is_alive(child["pid"], child["mark"]):
             process.end(child["pid"], child["mark"], number=signal.SIGTERM, seconds=LEFTOVER_SECONDS_MAX)
             ended.append(name)
     return tuple(ended)

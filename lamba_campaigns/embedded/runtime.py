@@ -188,7 +188,7 @@ def _start_parts(terminal: Terminal, supervisor: Supervisor, addresses: Addresse
 
 
 def _note(folder: Folder, state: running.State, pids: Mapping[str, tuple[int, str]]) -> None:
-    state.children = {name: {"pid": pid, "mark": mark} for name, (pid, mark) in pids.items() if name != "postgres"}
+    state.children = {name: {"pid": pid, "mark": mark} for name, (pid, mark) in pids.items()}
     running.write(folder, state)
 
 

@@ -26,6 +26,7 @@ HEALTHY_SECONDS = 60  # after so long a part's next death is its first again
 DEATHS_WHILE_STARTING_MAX = 3
 LOG_BYTES_MAX = 20_000_000
 LAST_LINES = 12
+LINES_AT_ONCE_MAX = 8
 
 
 class Interrupted(Exception):
@@ -182,7 +183,7 @@ class Supervisor:
             running.deaths = 0
         pause = BACKOFF_SECONDS[min(running.deaths, len(BACKOFF_SECONDS) - 1)]
         running.deaths += 1
-        self._each_line(running, lambda line: self._show(running, line))
+        self._show(running)
         self.terminal.warn(f"{running.part.name} {_ending(running.process.returncode)}; starting it again.")
         running.process, running.start_at = None, time.monotonic() + pause
 
@@ -238,10 +239,17 @@ class Supervisor:
 
     def _show_logs(self) -> None:
         for running in self._running.values():
-            self._each_line(running, lambda line, running=running: self._show(running, line))  # type: ignore[misc]
+            self._show(running)
 
-    def _show(self, running: _Running, line: str) -> None:
-        if running.part.shown(line):
+    def _show(self, running: _Running) -> None:
+        """The new lines on the terminal; of a long burst, such as a traceback, its end."""
+        lines: list[str] = []
+        self._each_line(running, lines.append)
+        wanted = [line for line in lines if running.part.shown(line)]
+        if len(wanted) > LINES_AT_ONCE_MAX:
+            said = f"… {len(wanted) - LINES_AT_ONCE_MAX} more lines are in {running.log}"
+            wanted = [said, *wanted[-LINES_AT_ONCE_MAX:]]
+        for line in wanted:
             self.terminal.log(running.part.name, line, number=running.number)
 
     def _each_line(self, running: _Running, on_line: Callable[[str], None]) -> None:
