@@ -135,10 +135,10 @@ def _number_matches(op: str, wanted: list[Decimal], seen: Decimal) -> bool:
 
 def _day_matches(op: str, wanted: tuple[Any, ...], day: date, clock: Clock) -> bool:
     if op in ("within_last", "more_than_ago", "within_next"):
-        ago = (clock.today - day).days
+        ago, limit = (clock.today - day).days, int(wanted[0])
         if op == "within_last":
-            return 0 <= ago <= wanted[0]
-        return ago > wanted[0] if op == "more_than_ago" else 0 <= -ago <= wanted[0]
+            return 0 <= ago <= limit
+        return ago > limit if op == "more_than_ago" else 0 <= -ago <= limit
     days = [date.fromisoformat(each) for each in wanted]
     if op == "before":
         return day < days[0]

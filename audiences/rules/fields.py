@@ -13,7 +13,7 @@ from typing import Literal, LiteralString
 from audiences.rules.operators import FieldType
 
 Storage = Literal["number", "mask", "words", "text", "column", "trait"]
-TRAIT_PREFIX = "traits."
+TRAIT_PREFIX = "trait."
 TRAIT_TYPES: tuple[FieldType, ...] = ("text", "number", "date", "boolean")
 _TRAIT_KEY = re.compile(r"[^\s.\x00-\x1f][^.\x00-\x1f]{0,62}")
 
@@ -120,7 +120,7 @@ CATALOGUE: Mapping[str, Field] = {each.key: each for each in _FIELDS}
 
 
 def find(key: str, trait_type: FieldType | None = None) -> Field | None:
-    """The field of a key. `traits.<name>` is a field of the type that the rule says; None for anything unknown."""
+    """The field of a key. `trait.<name>` is a field of the type that the rule says; None for anything unknown."""
     if not key.startswith(TRAIT_PREFIX):
         return CATALOGUE.get(key)
     name = key.removeprefix(TRAIT_PREFIX)

@@ -120,11 +120,12 @@ class _Reader:
             return self._wrong(f"{at}/type", "unknown_field", "Only traits take a type; this field has its own.")
         found = fields.find(key, trait_type) if isinstance(key, str) else None
         if found is None:
-            accepted = f"{', '.join(fields.CATALOGUE)} or traits.<name>"
+            accepted = f"{', '.join(fields.CATALOGUE)} or trait.<name>"
             return self._wrong(f"{at}/field", "unknown_field", f"{_shown(key)} is no field. Accepted: {accepted}.")
         return found
 
-    def _wrong(self, pointer: str, code: str, detail: str) -> None:
+    def _wrong(self, pointer: str, code: str, detail: str) -> Any:
+        """Note the problem; the answer, None, stands for the node that could not be read."""
         self.problems.append(FieldProblem(pointer, code, detail))
 
 
