@@ -8,8 +8,10 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import django
 import psycopg
@@ -19,7 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lamba_campaigns.settings")
 if not apps.ready:
     django.setup(set_prefix=False)
 
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection, connections
 
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.signing import SignatureRefused
@@ -37,6 +39,7 @@ WAITING_EVENTS_MAX = 10_000
 WAITING_BYTES_MAX = 67_108_864
 BODY_SECONDS_MAX = 10.0
 
+Found = TypeVar("Found")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -151,6 +154,7 @@ class Application:
 
     def __init__(self) -> None:
         self._writer: Writer | None = None
+        self._look_ups = ThreadPoolExecutor(1, thread_name_prefix="look-up")  # Django's blocking queries, one at a time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -158,11 +162,19 @@ class Application:
         elif scope["type"] == "http":
             await _send(send, await self._answer(scope, receive))
 
+    async def close(self) -> None:
+        """Store what waits and let go of the database."""
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
+        await self._blocking(connections.close_all)
+        self._look_ups.shutdown()
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
-            if message["type"] == "lifespan.shutdown" and self._writer is not None:
-                await self._writer.close()
+            if message["type"] == "lifespan.shutdown":
+                await self.close()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
@@ -190,7 +202,7 @@ class Application:
             return receiver.BUSY
 
     async def _receive(self, public_id: str, headers: dict[str, str], receive: Receive) -> Reply:
-        endpoint = await _endpoint(public_id) if directory.is_public_id(public_id) else None
+        endpoint = await self._endpoint(public_id) if directory.is_public_id(public_id) else None
         wrong = receiver.standing(endpoint)
         if wrong is not None or endpoint is None:
             return wrong or receiver.UNKNOWN
@@ -199,7 +211,7 @@ class Application:
             return body
         now = datetime.now(UTC)
         try:
-            endpoint, secret = await _believed(endpoint, headers=headers, body=body, now=now)
+            endpoint, secret = await self._believed(endpoint, headers=headers, body=body, now=now)
         except SignatureRefused as problem:
             receiver.refusals.note(public_id, problem.reason)
             return receiver.REFUSED
@@ -208,31 +220,32 @@ class Application:
             self._writer = Writer()
         answer = await self._writer.store(ingest.arrival(endpoint=endpoint, raw=body, headers=kept, now=now))
         if directory.needs_note(secret, now):
-            await asyncio.to_thread(_note_use, secret, now)
+            await self._blocking(partial(_note_use, secret, now))
         return answer
 
+    async def _endpoint(self, public_id: str, *, older_than: float | None = None) -> KnownEndpoint | None:
+        trusted, endpoint = directory.remembered(public_id, older_than=older_than)
+        if trusted:
+            return endpoint
+        return await self._blocking(partial(_find, public_id, older_than))
 
-async def _endpoint(public_id: str, *, older_than: float | None = None) -> KnownEndpoint | None:
-    trusted, endpoint = directory.remembered(public_id, older_than=older_than)
-    if trusted:
-        return endpoint
-    return await asyncio.to_thread(_find, public_id, older_than)
+    async def _believed(
+        self, endpoint: KnownEndpoint, *, headers: dict[str, str], body: bytes, now: datetime
+    ) -> tuple[KnownEndpoint, LiveSecret]:
+        """Believe by what is remembered; when that refuses, once more by what the database says now."""
+        signed = {"timestamp": headers.get("x-lamba-timestamp", ""), "signature": headers.get("x-lamba-signature", "")}
+        try:
+            return endpoint, receiver.believed(endpoint, body=body, now=now, **signed)
+        except SignatureRefused as problem:
+            if problem.reason != "no_matching_signature":
+                raise
+        fresh = await self._endpoint(endpoint.public_id, older_than=directory.LOOK_AGAIN_SECONDS)
+        if fresh is None or fresh is endpoint:
+            raise SignatureRefused("no_matching_signature")
+        return fresh, receiver.believed(fresh, body=body, now=now, **signed)
 
-
-async def _believed(
-    endpoint: KnownEndpoint, *, headers: dict[str, str], body: bytes, now: datetime
-) -> tuple[KnownEndpoint, LiveSecret]:
-    """Believe by what is remembered; when that refuses, once more by what the database says now."""
-    signed = {"timestamp": headers.get("x-lamba-timestamp", ""), "signature": headers.get("x-lamba-signature", "")}
-    try:
-        return endpoint, receiver.believed(endpoint, body=body, now=now, **signed)
-    except SignatureRefused as problem:
-        if problem.reason != "no_matching_signature":
-            raise
-    fresh = await _endpoint(endpoint.public_id, older_than=directory.LOOK_AGAIN_SECONDS)
-    if fresh is None or fresh is endpoint:
-        raise SignatureRefused("no_matching_signature")
-    return fresh, receiver.believed(fresh, body=body, now=now, **signed)
+    async def _blocking(self, call: Callable[[], Found]) -> Found:
+        return await asyncio.get_running_loop().run_in_executor(self._look_ups, call)
 
 
 def _find(public_id: str, older_than: float | None) -> KnownEndpoint | None:
