@@ -38,6 +38,16 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$
 """
 
+# 32 bytes over everything a member row says; sums of it do not depend on the order of rows.
+MEMBER_HASH = """
+CREATE FUNCTION audiences_member_hash(
+    place integer, person_id bigint, reason smallint, truth bigint, address text, fields jsonb
+) RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256(convert_to(concat_ws('|', place, person_id, reason, truth, address, fields), 'UTF8'))
+$$
+"""
+
 FROZEN = """
 CREATE FUNCTION audiences_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -116,5 +126,9 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),
         migrations.RunSQL(ADDRESS, "DROP FUNCTION audiences_address_state(text)"),
+        migrations.RunSQL(
+            MEMBER_HASH,
+            "DROP FUNCTION audiences_member_hash(integer, bigint, smallint, bigint, text, jsonb)",
+        ),
         migrations.RunSQL(FROZEN, UNFROZEN),
     ]
