@@ -30,19 +30,6 @@ ACCOUNT_LABELS: Final[dict[str, str]] = {
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
-REASON_LABELS: Final[dict[str, str]] = {
-    "membership_lost": "No longer a member",
-    "no_address": "No address",
-    "invalid_address": "Invalid address",
-    "duplicate_address": "Duplicate address",
-    "no_consent": "No consent",
-    "unsubscribed": "Unsubscribed",
-    "suppressed": "Suppressed",
-    "frequency_cap": "Contacted too often",
-    "held_out": "Held out",
-    "excluded_list": "On the exclusion list",
-    "channel_unavailable": "Channel not available",
-}
 
 
 def statement(*, scope: Scope, campaign: Campaign) -> dict[str, Any]:

@@ -7,11 +7,22 @@ from audit import ledger, reconciliation
 from campaigns import drafts, holds, lifecycle
 from campaigns.lifecycle import ENDED, Action
 from campaigns.models import Campaign, State
-from delivery import evidence
+from delivery.accounts import Account
 from delivery.models import JobState
+from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.sql import require_transaction
 from projects.scoping import SYSTEM, Scope
 
+WITH_MESSAGE: Final = (  # accounts that are reached only by a message row; waiting and cancelled people may have none
+    Account.IN_FLIGHT,
+    Account.UNCERTAIN,
+    Account.ACCEPTED,
+    Account.DEFERRED,
+    Account.DELIVERED,
+    Account.BOUNCED,
+    Account.REJECTED,
+    Account.FAILED,
+)
 EXCEPTIONS: Final = ("uncertain", "deferred", "rejected", "failed")
 
 
@@ -26,7 +37,6 @@ def settle(*, scope: Scope, campaign_id: str, now: datetime) -> Campaign | None:
     if campaign.state in ENDED or job is None or job.state not in (JobState.FINISHED, JobState.CANCELLED):
         return None
     found = ledger.balance(scope=scope, job_id=job.pk)
-    holds.settle(scope=scope, campaign=campaign, accepted=found.handed_over, now=now)
     closed = _reconcile_and_close(scope, campaign, now)
     move = lifecycle.swap(
         scope=scope,
@@ -75,6 +85,8 @@ def closing_facts(found: ledger.Balance) -> dict[str, Any]:
 
 def _reconcile_and_close(scope: Scope, campaign: Campaign, now: datetime) -> bool:
     assert campaign.job is not None
+    found = ledger.balance(scope=scope, job_id=campaign.job.pk)
+    holds.settle(scope=scope, campaign=campaign, accepted=found.handed_over, now=now)
     result = reconciliation.reconcile(
         scope=scope,
         job_id=campaign.job.pk,
@@ -89,9 +101,14 @@ def _reconcile_and_close(scope: Scope, campaign: Campaign, now: datetime) -> boo
 
 
 def evidence_of(*, scope: Scope, campaign: Campaign) -> dict[str, dict[str, int]]:
-    """What the other records say about the same messages."""
+    """What the other records say about the same messages: the message rows, and what the plan was charged."""
     assert campaign.job is not None
-    return {"messages": evidence.accounts(scope=scope, job_id=campaign.job.pk)}
+    where = {"environment": scope.environment_id, "job": campaign.job.pk}
+    counted = {Account(account): n for account, n in sql.rows("campaigns", "messages_by_account", where)}
+    found = {"messages": {account.ledger: counted.get(account, 0) for account in WITH_MESSAGE}}
+    if campaign.channel == "email":
+        found["metering"] = {"handed_over": holds.used(scope=scope, campaign=campaign)}
+    return found
 
 
 def _ending(state: str, found: ledger.Balance) -> Action:

@@ -1,96 +1,117 @@
-"""What a campaign holds of the plan, attempt by attempt: a slot, one campaign of the month, and its volume."""
+"""What one launch holds of the plan: its channel, an active slot, one campaign of the month, and its volume.
+
+Every attempt has one reservation under its own purpose, so that a repeated step finds its own hold and a refused
+attempt leaves nothing.
+"""
 
 from datetime import datetime
 from typing import Final
 
-from campaigns.models import Campaign
+from campaigns.models import Campaign, State
 from lamba_campaigns.lib.sql import require_transaction
 from limits import reservations
+from limits.keys import CHANNEL_PREFIX
+from limits.models import ReservationLine
 from limits.reservations import Ask
 from projects.scoping import Actor, Scope
 
 ACTIVE: Final = "active_campaigns"
 AUDIENCE: Final = "audience_per_campaign"
 VOLUME: Final = "included_email_volume"
-_COUNTED: Final = {"email": "email_campaigns_per_month"}
-_COUNTED_ELSE: Final = "notification_campaigns_per_month"
-_PARTS: Final = ("active", "launch", "send")
+PREFIX: Final = "launch:"
+NOT_HOLDING: Final = (
+    State.DRAFT,
+    State.CANCELLED,
+    State.COMPLETED,
+    State.COMPLETED_WITH_EXCEPTIONS,
+    State.FAILED,
+)
 
 
 def count_key(channel: str) -> str:
     """The monthly limit that a launch on this channel counts against."""
-    return _COUNTED.get(channel, _COUNTED_ELSE)
+    return "email_campaigns_per_month" if channel == "email" else "notification_campaigns_per_month"
 
 
 def asks_of(*, channel: str, audience: int | None) -> list[Ask]:
     """Everything that a launch to `audience` people asks of the plan; None while the audience is not known."""
-    asks = [Ask(ACTIVE, 1), Ask(count_key(channel), 1)]
+    asks = [Ask(f"{CHANNEL_PREFIX}{channel}", 1), Ask(ACTIVE, 1), Ask(count_key(channel), 1)]
     if audience is not None:
-        asks += _volume_asks(channel, audience)
+        asks.append(Ask(AUDIENCE, audience))
+        if channel == "email":
+            asks.append(Ask(VOLUME, audience))
     return asks
 
 
-def purpose(part: str, campaign: Campaign) -> str:
-    """The unique name of a hold: one for each part of each attempt, so that a repeated step finds its own."""
-    return f"{part}:{campaign.public_id}:{campaign.launch_number}"
+def purpose(campaign: Campaign) -> str:
+    """The unique name of this attempt's hold, and of its snapshot."""
+    return f"{PREFIX}{campaign.public_id}:{campaign.launch_number}"
 
 
 def take_counts(*, scope: Scope, actor: Actor, campaign: Campaign, at: datetime, now: datetime) -> None:
     """Hold an active slot and one campaign of the month of `at`, or PlanLimitExceeded."""
     require_transaction()
-    for part, key in (("active", ACTIVE), ("launch", count_key(campaign.channel))):
-        reservations.reserve(
-            scope=scope,
-            actor=actor,
-            purpose=purpose(part, campaign),
-            asks=[Ask(key, 1)],
-            at=at,
-            accept_overage=None,
-            now=now,
-        )
-
-
-def take_volume(
-    *, scope: Scope, actor: Actor, campaign: Campaign, quantity: int, at: datetime, now: datetime
-) -> None:
-    """Hold exactly the frozen audience, or PlanLimitExceeded."""
-    require_transaction()
     reservations.reserve(
         scope=scope,
         actor=actor,
-        purpose=purpose("send", campaign),
-        asks=_volume_asks(campaign.channel, quantity),
+        purpose=purpose(campaign),
+        asks=asks_of(channel=campaign.channel, audience=None),
+        at=at,
+        now=now,
+    )
+
+
+def take_all(*, scope: Scope, actor: Actor, campaign: Campaign, audience: int, at: datetime, now: datetime) -> None:
+    """Hold exactly what the frozen audience needs, in place of what was held before; or PlanLimitExceeded."""
+    require_transaction()
+    reservations.adjust(
+        scope=scope,
+        actor=actor,
+        purpose=purpose(campaign),
+        asks=asks_of(channel=campaign.channel, audience=audience),
         at=at,
         accept_overage=campaign.accept_overage,
         now=now,
     )
 
 
-def count_launch(*, scope: Scope, campaign: Campaign, now: datetime) -> None:
-    """The month's campaign is used from the moment that sending begins."""
-    key = count_key(campaign.channel)
-    held = purpose("launch", campaign)
-    reservations.settle(scope=scope, purpose=held, key=key, quantity=1, event_key=f"{held}:started", now=now)
+def is_needed(scope: Scope, held: str) -> bool:
+    """Whether the attempt behind this purpose may still send: its hold must not expire."""
+    _, campaign_id, number = held.split(":")
+    return bool(
+        Campaign.objects.within(scope)
+        .filter(public_id=campaign_id, launch_number=int(number))
+        .exclude(state__in=NOT_HOLDING)
+        .exists()
+    )
 
 
 def settle(*, scope: Scope, campaign: Campaign, accepted: int, now: datetime) -> None:
-    """Use what was accepted, free everything else. Idempotent."""
+    """What was accepted is used, everything else is free. A launch that reached nobody costs nothing.
+
+    Repeating it changes nothing; with a larger number, when a late receipt says more went out, it uses the difference.
+    """
     require_transaction()
-    if campaign.channel == "email":
-        held = purpose("send", campaign)
+    held = purpose(campaign)
+    key = VOLUME if campaign.channel == "email" else count_key(campaign.channel)
+    owed = accepted if campaign.channel == "email" else min(accepted, 1)
+    more = owed - used(scope=scope, campaign=campaign, key=key)
+    if more > 0:
         reservations.settle(
-            scope=scope, purpose=held, key=VOLUME, quantity=accepted, event_key=f"{held}:closed", now=now
+            scope=scope, purpose=held, key=key, quantity=more, event_key=f"{held}:{owed}", now=now
         )
     release(scope=scope, campaign=campaign, now=now)
+
+
+def used(*, scope: Scope, campaign: Campaign, key: str = VOLUME) -> int:
+    """How much of a limit this attempt was charged."""
+    lines = ReservationLine.objects.within(scope).filter(
+        reservation__purpose=purpose(campaign), reservation__state__in=["held", "settled"], limit_key=key
+    )
+    return sum(lines.values_list("used", flat=True))
 
 
 def release(*, scope: Scope, campaign: Campaign, now: datetime) -> None:
     """Free what this attempt still holds. Idempotent."""
     require_transaction()
-    for part in _PARTS:
-        reservations.release(scope=scope, purpose=purpose(part, campaign), now=now)
-
-
-def _volume_asks(channel: str, quantity: int) -> list[Ask]:
-    asks = [Ask(AUDIENCE, quantity)]
-    return [*asks, Ask(VOLUME, quantity)] if channel == "email" else asks
+    reservations.release(scope=scope, purpose=purpose(campaign), now=now)

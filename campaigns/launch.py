@@ -53,6 +53,7 @@ def request_launch(*, scope: Scope, actor: Actor, campaign_id: str, version: int
     with refusals.recording(
         scope=scope, actor=actor, action="campaign.launched", subject=lifecycle.subject_of(campaign), now=now
     ):
+        preflight.require_parts(campaign)
         with durable():
             move = lifecycle.swap(
                 scope=scope,
@@ -288,7 +289,7 @@ def _freeze(scope: Scope, campaign: Campaign, now: datetime) -> Snapshot:
         version=campaign.audience_version,
         channel=campaign.channel,
         fields=campaign.template_version.variables,
-        purpose=holds.purpose("launch", campaign),
+        purpose=holds.purpose(campaign),
         now=now,
     )
     if frozen.included == 0:
@@ -306,7 +307,7 @@ def _start(scope: Scope, campaign: Campaign, frozen: Snapshot, now: datetime) ->
     drafts.locked(scope=scope, campaign_id=campaign.public_id, version=campaign.state_version)
     assert campaign.template_version is not None
     actor = actor_of(campaign)
-    holds.take_volume(scope=scope, actor=actor, campaign=campaign, quantity=frozen.included, at=now, now=now)
+    holds.take_all(scope=scope, actor=actor, campaign=campaign, audience=frozen.included, at=now, now=now)
     job = jobs.create(
         scope=scope,
         actor=actor,
@@ -316,6 +317,7 @@ def _start(scope: Scope, campaign: Campaign, frozen: Snapshot, now: datetime) ->
         content_id=campaign.template_version.pk,
         channel=campaign.channel,
         rate_per_minute=campaign.rate_per_minute,
+        title=campaign.name,
         now=now,
     )
     move = lifecycle.swap(
@@ -330,7 +332,6 @@ def _start(scope: Scope, campaign: Campaign, frozen: Snapshot, now: datetime) ->
         launched_at=now,
         launch_lease_until=None,
     )
-    holds.count_launch(scope=scope, campaign=campaign, now=now)
     facts = {"planned": frozen.planned, "included": frozen.included, "excluded": frozen.planned - frozen.included}
     lifecycle.announce(scope=scope, move=move, actor=SYSTEM, now=now, facts=facts)
 

@@ -68,7 +68,7 @@ def preview(*, scope: Scope, message: Message, person_id: str | None) -> Preview
     person = _person(scope, person_id)
     fields: Mapping[str, Any] = people.merge_fields(person) if person else {"person": _STAND_IN}
     content = templates.content_of(scope=scope, message=message)
-    problems = tuple(rendering.lint(content, people.FIELD_NAMES))
+    problems = tuple(rendering.lint(content, templates.KNOWN_FIELDS))
     shown = _render(content, fields)
     return Preview(
         person=person.public_id if person else "",

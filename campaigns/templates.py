@@ -22,6 +22,7 @@ from projects.scoping import Actor, Scope
 
 NAME_LENGTH_MAX = 120
 GAUGE = "templates"
+KNOWN_FIELDS = people.FIELD_NAMES | {f"{people.TRAITS_PREFIX}*"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def archive(*, scope: Scope, actor: Actor, template_id: str, version: int, now: 
 
 def lint(*, scope: Scope, message: Message) -> list[rendering.Problem]:
     """Everything wrong or doubtful in the message, errors and warnings, in the order of the text."""
-    return rendering.lint(content_of(scope=scope, message=message), people.FIELD_NAMES)
+    return rendering.lint(content_of(scope=scope, message=message), KNOWN_FIELDS)
 
 
 def require_clean(*, scope: Scope, message: Message) -> None:

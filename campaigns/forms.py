@@ -1,0 +1,248 @@
+"""Forms of the console. They check shape; whether something may be done is decided by the domain."""
+
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import available_timezones
+
+from django import forms
+
+from audiences.models import Audience
+from campaigns import preflight, schedule
+from campaigns.drafts import OVERAGE_MAX
+from campaigns.models import Campaign, Channel, Template, TemplateVersion
+from campaigns.models.campaign import RATE_PER_MINUTE_MAX
+from lamba_campaigns.lib.errors import Invalid
+from limits.keys import CHANNEL_LABELS
+from projects.access import Access
+from projects.scoping import Scope
+
+CHOICES_MAX: Final = 500
+_POINTERS: Final = {
+    "#/name": "name",
+    "#/channel": "channel",
+    "#/templateId": "template",
+    "#/templateVersion": "template",
+    "#/audienceId": "audience",
+    "#/at": "scheduled_at",
+    "#/scheduledAt": "scheduled_at",
+    "#/timeZone": "time_zone",
+    "#/ratePerMinute": "rate_per_minute",
+    "#/acceptOverage": "accept_overage",
+}
+FOLDS: Final = [("", "As it comes"), ("0", "The first of the two"), ("1", "The second of the two")]
+
+
+class SetupForm(forms.Form):
+    """A draft on one page: channel, template, audience, schedule, limits."""
+
+    name = forms.CharField(label="Name", max_length=120, help_text="Only your team sees it.")
+    channel = forms.ChoiceField(label="Channel", widget=forms.RadioSelect, initial="email")
+    template = forms.ChoiceField(label="Template", required=False)
+    audience = forms.ChoiceField(label="Audience", required=False)
+    timing = forms.ChoiceField(
+        label="When",
+        widget=forms.RadioSelect,
+        choices=[("now", "When I launch it"), ("later", "At a set time")],
+        initial="now",
+        required=False,
+    )
+    scheduled_at = forms.DateTimeField(
+        label="Send at",
+        required=False,
+        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"],
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    time_zone = forms.ChoiceField(label="Time zone", required=False)
+    fold = forms.ChoiceField(label="Where the clocks go back", choices=FOLDS, required=False)
+    rate_per_minute = forms.IntegerField(
+        label="Pace limit",
+        min_value=1,
+        max_value=RATE_PER_MINUTE_MAX,
+        required=False,
+        help_text="Messages a minute at most. Empty sends as fast as the provider takes it.",
+    )
+    accept_overage = forms.IntegerField(
+        label="Accepted overage",
+        min_value=0,
+        max_value=OVERAGE_MAX,
+        required=False,
+        help_text="Messages beyond the plan that you agree to pay for.",
+    )
+
+    def __init__(self, *args: Any, scope: Scope, access: Access, current: Campaign | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scope, self.access, self.current = scope, access, current
+        self.fields["channel"].choices = _channels()  # type: ignore[attr-defined]
+        self.fields["template"].choices = _templates(scope)  # type: ignore[attr-defined]
+        self.fields["audience"].choices = _audiences(scope)  # type: ignore[attr-defined]
+        self.fields["time_zone"].choices = _zones(scope.time_zone)  # type: ignore[attr-defined]
+        self.fields["time_zone"].initial = scope.time_zone
+        if not access.may("billing.manage"):
+            self.fields["accept_overage"].disabled = True
+            self.fields["accept_overage"].help_text = "Only an owner can accept overage."
+            self.fields["accept_overage"].initial = current.accept_overage if current else None
+            self.initial.setdefault("accept_overage", current.accept_overage if current else None)
+
+    @staticmethod
+    def initial_of(campaign: Campaign, zone: Any) -> dict[str, Any]:
+        """What the form shows of a draft."""
+        version = campaign.template_version
+        local = campaign.scheduled_at.astimezone(_zone(campaign.time_zone, zone)) if campaign.scheduled_at else None
+        return {
+            "name": campaign.name,
+            "channel": campaign.channel,
+            "template": version.template.public_id if version else "",
+            "audience": campaign.audience.public_id if campaign.audience else "",
+            "timing": "later" if campaign.scheduled_at else "now",
+            "scheduled_at": local.replace(tzinfo=None) if local else None,
+            "time_zone": campaign.time_zone,
+            "rate_per_minute": campaign.rate_per_minute,
+            "accept_overage": campaign.accept_overage,
+        }
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        if values.get("timing") != "later":
+            values["scheduled_at"] = None
+        elif values.get("scheduled_at") is None and "scheduled_at" not in self.errors:
+            self.add_error("scheduled_at", "Say when, or let it start when you launch it.")
+        elif values.get("scheduled_at"):
+            self._take_time(values)
+        return values
+
+    def setup(self) -> dict[str, Any]:
+        """The fields of drafts.Setup."""
+        values = self.cleaned_data
+        return {
+            "name": values["name"],
+            "channel": values["channel"],
+            "template": values["template"] or None,
+            "audience": values["audience"] or None,
+            "scheduled_at": values["scheduled_at"],
+            "time_zone": values["time_zone"] or self.scope.time_zone,
+            "rate_per_minute": values["rate_per_minute"],
+            "accept_overage": values["accept_overage"] or None,
+        }
+
+    def take(self, refusal: Invalid) -> None:
+        """Show a refusal of the domain beside the field that it names."""
+        for each in refusal.problems:
+            self.add_error(_POINTERS.get(each.pointer), each.detail)
+        if not refusal.problems:
+            self.add_error(None, refusal.detail)
+
+    def report(self, *, now: datetime) -> preflight.Report:
+        """The preflight of what stands in the form, valid or not; nothing is kept."""
+        values = self._loose()
+        at = values["scheduled_at"] if values["scheduled_at"] and values["scheduled_at"] > now else now
+        campaign = Campaign(
+            environment_id=self.scope.environment_id,
+            name=values["name"],
+            channel=values["channel"],
+            template_version=_version(self.scope, values["template"]),
+            audience=_audience(self.scope, values["audience"]),
+            scheduled_at=values["scheduled_at"],
+            time_zone=values["time_zone"] or self.scope.time_zone,
+            accept_overage=values["accept_overage"],
+        )
+        return preflight.report(scope=self.scope, campaign=campaign, at=at, now=now)
+
+    def progress(self) -> list[tuple[str, str, bool]]:
+        """(anchor, label, is filled) of each section, for the list at the left."""
+        values = self._loose()
+        return [
+            ("channel", "Channel", bool(values["name"])),
+            ("template", "Template", bool(values["template"])),
+            ("audience", "Audience", bool(values["audience"])),
+            ("schedule", "Schedule", values["timing"] == "now" or bool(values["scheduled_at"])),
+            ("limits", "Limits", True),
+        ]
+
+    def _loose(self) -> dict[str, Any]:
+        """Values as far as they can be read."""
+        known = getattr(self, "cleaned_data", {}) if self.is_bound else {}
+        names = ("name", "channel", "template", "audience", "timing", "scheduled_at", "time_zone", "accept_overage")
+        found = {name: known.get(name) if self.is_bound else self.get_initial_for_field(self.fields[name], name) for name in names}
+        channel = found["channel"] if found["channel"] in Channel.values else "email"
+        if not self.is_bound and isinstance(found["scheduled_at"], datetime):
+            zone = _zone(str(found["time_zone"] or ""), self.scope.zone)
+            found["scheduled_at"] = found["scheduled_at"].replace(tzinfo=zone)
+        return found | {"channel": channel, "name": found["name"] or "", "timing": found["timing"] or "now"}
+
+    def _take_time(self, values: dict[str, Any]) -> None:
+        wall = values["scheduled_at"].replace(tzinfo=None)
+        fold = int(values["fold"]) if values.get("fold") in ("0", "1") else None
+        try:
+            values["scheduled_at"] = schedule.moment_of(
+                wall=wall, zone_name=values.get("time_zone") or self.scope.time_zone, fold=fold
+            )
+        except Invalid as refusal:
+            values["scheduled_at"] = None
+            self.take(refusal)
+
+
+class TemplateForm(forms.Form):
+    """The editor of a template."""
+
+    name = forms.CharField(label="Name", max_length=120)
+    subject = forms.CharField(label="Subject", max_length=300, required=False)
+    preheader = forms.CharField(label="Preheader", max_length=300, required=False)
+    body = forms.CharField(label="Body", max_length=100_000, required=False, strip=False, widget=forms.Textarea)
+    person = forms.CharField(required=False, max_length=128)
+
+    def take(self, refusal: Invalid) -> None:
+        names = {f"#/{name}": name for name in self.fields}
+        for each in refusal.problems:
+            self.add_error(names.get(each.pointer), each.detail)
+        if not refusal.problems:
+            self.add_error(None, refusal.detail)
+
+
+def _channels() -> list[tuple[str, str]]:
+    return [(channel, CHANNEL_LABELS[channel]) for channel in Channel.values]
+
+
+def _templates(scope: Scope) -> list[tuple[str, str]]:
+    rows = Template.objects.within(scope).filter(status="active", latest_number__gt=0).order_by("-updated_at")
+    named = rows.values_list("public_id", "name", "latest_number")[:CHOICES_MAX]
+    return [("", "Choose a template"), *((public_id, f"{name} v{number}") for public_id, name, number in named)]
+
+
+def _audiences(scope: Scope) -> list[tuple[str, str]]:
+    rows = Audience.objects.within(scope).filter(deleted_at=None).order_by("name")
+    named = rows.values_list("public_id", "name")[:CHOICES_MAX]
+    return [("", "Choose an audience"), *named]
+
+
+def _zones(first: str) -> list[tuple[str, str]]:
+    common = sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "SystemV/")))
+    names = [first, "UTC", *common]
+    return [(name, name.replace("_", " ")) for name in dict.fromkeys(names)]
+
+
+def _zone(name: str, fallback: Any) -> Any:
+    try:
+        return schedule.require_zone(name)
+    except Invalid:
+        return fallback
+
+
+def _version(scope: Scope, template_id: Any) -> TemplateVersion | None:
+    if not template_id:
+        return None
+    found: TemplateVersion | None = (
+        TemplateVersion.objects.within(scope)
+        .filter(template__public_id=template_id)
+        .select_related("template")
+        .order_by("-number")
+        .first()
+    )
+    return found
+
+
+def _audience(scope: Scope, audience_id: Any) -> Audience | None:
+    if not audience_id:
+        return None
+    found: Audience | None = Audience.objects.within(scope).filter(public_id=audience_id, deleted_at=None).first()
+    return found
+

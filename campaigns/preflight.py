@@ -1,0 +1,350 @@
+"""Every reason why a launch may not go ahead, as data: the same list in the console, in REST and in a refusal."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from audiences import preview
+from audiences.models import AudienceVersion
+from audiences.rules.parse import parse
+from campaigns import holds, listing, templates
+from campaigns.checks import Check, Fix, Meter
+from campaigns.models import Campaign, State, Template
+from lamba_campaigns.lib.errors import DomainError, FieldProblem
+from limits import entitlements, reservations
+from limits.entitlements import Entitlements
+from limits.keys import CHANNEL_LABELS, CHANNEL_PREFIX
+from limits.reservations import LimitUsage, PlanLimitExceeded
+from projects.models import Environment
+from projects.scoping import Scope
+
+SENDING_CHANNELS: Final = ("email",)  # the channels that delivery can carry here
+_LIMIT_LABELS: Final = {
+    holds.ACTIVE: "Active campaigns",
+    holds.AUDIENCE: "Audience size",
+    holds.VOLUME: "Included email volume",
+    "email_campaigns_per_month": "Email campaigns",
+    "notification_campaigns_per_month": "Notification campaigns",
+}
+_POINTERS: Final = {
+    "template": "#/templateId",
+    "audience": "#/audienceId",
+    "schedule": "#/scheduledAt",
+    "channel": "#/channel",
+}
+
+
+class NotReady(DomainError):
+    """Something is missing or wrong that no plan can mend. `checks` has the whole list."""
+
+    code = "CAMPAIGN_NOT_READY"
+    status = 422
+    title = "The campaign is not ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All checks of one campaign at one moment. `refusal` is the 402 that a launch would get."""
+
+    checks: tuple[Check, ...]
+    audience_count: int | None
+    audience_version: AudienceVersion | None
+    refusal: PlanLimitExceeded | None
+    plan_name: str
+    volume: LimitUsage | None
+
+    @property
+    def blocking(self) -> list[Check]:
+        return [check for check in self.checks if check.state == "block"]
+
+    @property
+    def ready(self) -> bool:
+        return all(check.state in ("pass", "warn") for check in self.checks)
+
+    @property
+    def open(self) -> list[Check]:
+        """What a person should look at, the worst first."""
+        order = ("block", "todo", "warn")
+        found = [check for check in self.checks if check.state != "pass"]
+        return sorted(found, key=lambda check: order.index(check.state))
+
+    @property
+    def passed(self) -> list[Check]:
+        return [check for check in self.checks if check.state == "pass"]
+
+    @property
+    def verdict(self) -> str:
+        """`1 check blocks the launch, 1 warning, 2 to do.`"""
+        counts = {state: sum(check.state == state for check in self.checks) for state in ("block", "warn", "todo")}
+        said = []
+        if counts["block"]:
+            said.append("1 check blocks the launch" if counts["block"] == 1 else f"{counts['block']} checks block the launch")
+        if counts["warn"]:
+            said.append("1 warning" if counts["warn"] == 1 else f"{counts['warn']} warnings")
+        if counts["todo"]:
+            said.append(f"{counts['todo']} to do")
+        return ", ".join(said).capitalize() + "." if said else "Everything is in place."
+
+    def require(self) -> None:
+        """Refuse as a launch would: 402 with every limit at once, else 422 with every missing part."""
+        if self.ready:
+            return
+        missing = [check for check in self.checks if check.state in ("block", "todo") and check.key not in _LIMIT_LABELS]
+        if self.refusal is not None and not missing:
+            raise self.refusal
+        if missing:
+            raise NotReady(
+                " ".join(f"{check.label}: {check.detail}" for check in missing),
+                next_step="Mend what the checks name, then launch again.",
+                problems=tuple(
+                    FieldProblem(_POINTERS.get(check.key, "#"), check.key, check.detail) for check in missing
+                ),
+                checks=[check.as_json() for check in self.checks],
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "ready": self.ready,
+            "audience": self.audience_count,
+            "checks": [check.as_json() for check in self.checks],
+        }
+
+
+def report(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, holds_counts: bool = False) -> Report:
+    """Check `campaign` for a send at `at`. With `holds_counts` what it holds already is not counted against it."""
+    version = _audience_version(scope, campaign)
+    counted = _count(scope, version, campaign, now) if version else None
+    audience = counted.contactable if counted else None
+    plan = entitlements.effective(scope=scope, at=at)
+    usage = {each.key: each for each in reservations.usage(scope=scope, now=now)}
+    refusal = reservations.refusal_of(
+        scope=scope,
+        asks=holds.asks_of(channel=campaign.channel, audience=audience),
+        at=at,
+        now=now,
+        purpose=holds.purpose(campaign) if holds_counts else "",
+        accept_overage=campaign.accept_overage,
+    )
+    checks = (
+        _scope(scope),
+        _sender(scope),
+        _channel(campaign, plan, refusal),
+        _template(scope, campaign),
+        *_audience(campaign, version, counted),
+        *_limits(campaign, audience, plan, usage, refusal),
+        _schedule(scope, campaign, at, now),
+    )
+    if audience is not None:
+        listing.remember_count(campaign=campaign, contactable=audience)
+    return Report(checks, audience, version, refusal, plan.plan_name, usage.get(holds.VOLUME))
+
+
+def require(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, holds_counts: bool = False) -> Report:
+    """The report, if a launch may go ahead; else the refusal."""
+    found = report(scope=scope, campaign=campaign, at=at, now=now, holds_counts=holds_counts)
+    found.require()
+    return found
+
+
+def sends_at(campaign: Campaign, now: datetime) -> datetime:
+    """When it would send: the proposed or scheduled time while that lies ahead, else now."""
+    return campaign.scheduled_at if campaign.scheduled_at and campaign.scheduled_at > now else now
+
+
+def require_parts(campaign: Campaign) -> None:
+    """NotReady at once when there is no template or audience: the database would refuse the state otherwise."""
+    missing = []
+    if campaign.template_version_id is None:
+        missing.append(FieldProblem("#/templateId", "template", "Choose a published template."))
+    if campaign.audience_id is None:
+        missing.append(FieldProblem("#/audienceId", "audience", "Choose an audience."))
+    if missing and campaign.state == State.DRAFT:
+        raise NotReady(
+            " ".join(each.detail for each in missing),
+            next_step="Mend what the checks name, then launch again.",
+            problems=tuple(missing),
+        )
+
+
+def _audience_version(scope: Scope, campaign: Campaign) -> AudienceVersion | None:
+    if campaign.audience is None or campaign.audience.deleted_at is not None:
+        return None
+    found: AudienceVersion | None = (
+        AudienceVersion.objects.within(scope)
+        .filter(audience=campaign.audience, number=campaign.audience.version)
+        .select_related("audience")
+        .first()
+    )
+    return found
+
+
+def _count(scope: Scope, version: AudienceVersion, campaign: Campaign, now: datetime) -> preview.Preview:
+    rule = parse(version.rule)
+    return preview.count(scope=scope, rule=rule, channel=campaign.channel, now=now, with_people=False)
+
+
+def _scope(scope: Scope) -> Check:
+    return Check("scope", "Project scope", "pass", f"{scope.project_name} / {scope.environment.capitalize()}")
+
+
+def _sender(scope: Scope) -> Check:
+    row = Environment.objects.only("sender_name", "sender_address").get(pk=scope.environment_id)
+    if row.sender_address:
+        return Check("sender", "Sender", "pass", row.sender_address)
+    fix = Fix("settings", "Set the sender", "settings.manage", {"section": "sender"})
+    return Check("sender", "Sender", "block", "No sender address is set for this environment.", fixes=(fix,))
+
+
+def _channel(campaign: Campaign, plan: Entitlements, refusal: PlanLimitExceeded | None) -> Check:
+    label = CHANNEL_LABELS.get(campaign.channel, campaign.channel)
+    key = f"{CHANNEL_PREFIX}{campaign.channel}"
+    if refusal and any(each["limit"] == key for each in refusal.extra["violations"]):
+        detail = f"{label} is not part of the {plan.plan_name} plan."
+        return Check("channel", "Channel on plan", "block", detail, fixes=_plan_fixes(refusal, key))
+    if campaign.channel not in SENDING_CHANNELS:
+        fix = Fix("edit", "Choose another channel", "campaigns.write", {"section": "channel"})
+        detail = f"{label} is not connected in this installation."
+        return Check("channel", "Channel on plan", "block", detail, fixes=(fix,))
+    return Check("channel", "Channel on plan", "pass", f"{label}, {plan.plan_name}")
+
+
+def _template(scope: Scope, campaign: Campaign) -> Check:
+    choose = Fix("edit", "Choose a template", "campaigns.write", {"section": "template"}, primary=True)
+    version = campaign.template_version
+    if version is None:
+        return Check("template", "Template", "todo", "Not chosen yet.", fixes=(choose,))
+    template = version.template
+    if template.status == Template.Status.ARCHIVED:
+        return Check("template", "Template", "block", f"{template.name} is archived.", fixes=(choose,))
+    wrong = [problem for problem in templates.lint(scope=scope, message=version) if problem.severity == "error"]
+    if wrong and not all(problem.pointer == "#/from_address" for problem in wrong):
+        open_it = Fix("publish", "Open the template", "templates.write", {"template": template.public_id})
+        return Check("template", "Template", "block", wrong[0].detail, fixes=(open_it, choose))
+    count = len(version.variables)
+    words = f"v{version.number}, {count} variable{'' if count == 1 else 's'}"
+    if version.number < template.latest_number:
+        newer = Fix("newer_version", f"Use v{template.latest_number}", "campaigns.write")
+        detail = f"{template.name} v{version.number} is chosen; v{template.latest_number} is published."
+        return Check("template", "Template", "warn", detail, fixes=(newer,))
+    return Check("template", "Template", "pass", words)
+
+
+def _audience(
+    campaign: Campaign, version: AudienceVersion | None, counted: preview.Preview | None
+) -> Iterator[Check]:
+    choose = Fix("edit", "Choose an audience", "campaigns.write", {"section": "audience"}, primary=True)
+    if campaign.audience is None:
+        yield Check("audience", "Audience", "todo", "Not chosen yet.", fixes=(choose,))
+        return
+    if version is None or counted is None:
+        yield Check("audience", "Audience", "block", f"{campaign.audience.name} was deleted.", fixes=(choose,))
+        return
+    narrow = Fix(
+        "reduce_audience", "Look at the audience", "console.read", {"audience": campaign.audience.public_id}
+    )
+    left_out = sum(counted.excluded.values())
+    if counted.contactable == 0:
+        detail = (
+            "Nobody matches." if not left_out else f"Nobody can be contacted: all {left_out:,} who match are left out."
+        )
+        yield Check("audience", "Audience", "block", detail, fixes=(narrow, choose))
+        return
+    yield Check("audience", "Audience", "pass", f"{campaign.audience.name} v{version.number}")
+    yield Check("consent", "Consent", "pass", f"{left_out:,} left out" if left_out else "nobody left out")
+
+
+def _limits(
+    campaign: Campaign,
+    audience: int | None,
+    plan: Entitlements,
+    usage: Mapping[str, LimitUsage],
+    refusal: PlanLimitExceeded | None,
+) -> Iterator[Check]:
+    violations = {each["limit"]: each for each in refusal.extra["violations"]} if refusal else {}
+    for ask in holds.asks_of(channel=campaign.channel, audience=audience):
+        if ask.key.startswith(CHANNEL_PREFIX) or (ask.key == holds.AUDIENCE and not ask.quantity):
+            continue
+        label = _LIMIT_LABELS[ask.key]
+        violation = violations.get(ask.key)
+        if violation and refusal:
+            yield _over(campaign, ask.key, label, violation, plan, refusal)
+        else:
+            yield _within(campaign, ask, label, plan, usage.get(ask.key))
+
+
+def _over(
+    campaign: Campaign,
+    key: str,
+    label: str,
+    violation: Mapping[str, Any],
+    plan: Entitlements,
+    refusal: PlanLimitExceeded,
+) -> Check:
+    requested, available, allowed = violation["requested"], violation["available"], violation["allowed"]
+    if key == holds.AUDIENCE:
+        detail = f"{requested:,} people. The {plan.plan_name} plan allows {allowed:,} per campaign."
+        meter = Meter(requested, allowed, "allowed")
+    elif key == holds.VOLUME:
+        detail = f"{requested:,} needed, {available:,} of {allowed:,} left in this period."
+        meter = Meter(requested, available)
+    else:
+        taken = violation["used"] + violation["reserved"]
+        detail = f"{taken:,} of {allowed:,} are taken on the {plan.plan_name} plan."
+        meter = Meter(taken + requested, allowed, "allowed")
+    return Check(key, label, "block", detail, meter, _plan_fixes(refusal, key, campaign))
+
+
+def _within(
+    campaign: Campaign, ask: reservations.Ask, label: str, plan: Entitlements, usage: LimitUsage | None
+) -> Check:
+    allowed = plan.limits[ask.key]
+    if ask.key == holds.AUDIENCE:
+        of = f"{ask.quantity:,} of {allowed:,}" if allowed is not None else f"{ask.quantity:,}, no limit"
+        return Check(ask.key, label, "pass", of)
+    taken = (usage.used + usage.reserved) if usage else 0
+    if ask.key == holds.VOLUME:
+        over = 0 if allowed is None else max(0, taken + ask.quantity - allowed)
+        if over and campaign.accept_overage:
+            detail = f"{over:,} over the plan; up to {campaign.accept_overage:,} accepted."
+            return Check(ask.key, label, "warn", detail)
+        return Check(ask.key, label, "pass", "within plan")
+    return Check(ask.key, label, "pass", f"{taken:,} of {allowed:,}" if allowed is not None else f"{taken:,}, no limit")
+
+
+def _plan_fixes(refusal: PlanLimitExceeded, key: str, campaign: Campaign | None = None) -> tuple[Fix, ...]:
+    """The remedies of the refusal that help with this limit, in its order; the first is the primary one."""
+    found = []
+    for way in refusal.extra["remedies"]:
+        if key in way["resolves"] and (fix := _fix(way, campaign)):
+            found.append(fix)
+    first = found[0] if found else None
+    return tuple(
+        Fix(fix.kind, fix.label, fix.permission, fix.to, primary=fix is first and fix.kind != "wait") for fix in found
+    )
+
+
+def _fix(way: Mapping[str, Any], campaign: Campaign | None) -> Fix | None:
+    kind, label = way["kind"], way["label"]
+    if kind == "upgrade":
+        return Fix(kind, label, "billing.manage", {"plan": way["plan"], "url": way["url"]})
+    if kind == "add_on":
+        return Fix(kind, label, "billing.manage", {"sku": way["sku"], "quantity": str(way["quantity"])})
+    if kind == "accept_overage":
+        return Fix(kind, label, "billing.manage", {"quantity": str(way["quantity"])})
+    if kind == "reduce_audience" and campaign and campaign.audience:
+        return Fix(kind, "Narrow the audience", "audiences.write", {"audience": campaign.audience.public_id})
+    if kind == "wait":
+        return Fix(kind, label, "campaigns.write", {"section": "schedule"})
+    return None
+
+
+def _schedule(scope: Scope, campaign: Campaign, at: datetime, now: datetime) -> Check:
+    if campaign.scheduled_at is None:
+        return Check("schedule", "Send time", "pass", "at once")
+    local = campaign.scheduled_at.astimezone(scope.zone)
+    if campaign.scheduled_at <= now and campaign.state == State.DRAFT:
+        fix = Fix("edit", "Choose another time", "campaigns.write", {"section": "schedule"})
+        detail = f"{local.day} {local:%b, %H:%M} {scope.time_zone} is over. Launching sends at once."
+        return Check("schedule", "Send time", "warn", detail, fixes=(fix,))
+    return Check("schedule", "Send time", "pass", f"{local.day} {local:%b, %H:%M} {scope.time_zone}")

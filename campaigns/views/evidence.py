@@ -1,0 +1,215 @@
+"""Pages of evidence: recipients, closing balances, and the books of every campaign side by side."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from audiences.reasons import LABELS
+from audit.models import Book, Break
+from campaigns import books, drafts, recipients
+from campaigns.models import Campaign
+from campaigns.views import pages
+from delivery.models import JobCounters
+from lamba_campaigns.web.console import ConsoleRequest, console_view, page, url
+
+RECIPIENTS_PAGE = 50
+BOOKS_PAGE = 25
+_TABS = (
+    ("", "All"),
+    ("delivered", "Delivered"),
+    ("accepted", "Accepted"),
+    ("deferred", "Retrying"),
+    ("failed", "Failed"),
+    ("bounced", "Bounced"),
+    ("uncertain", "Uncertain"),
+    ("pending", "Waiting"),
+    ("excluded", "Excluded"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BookRow:
+    """One line of the reconciliation page."""
+
+    campaign: Campaign
+    book: Book
+    counters: JobCounters
+    handed_over: int
+    failed: int
+    residual: int
+    breaks: int
+
+
+@require_GET
+@console_view(get="people.read")
+def campaign_recipients(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
+    found = drafts.find(scope=request.scope, campaign_id=campaign)
+    context = {"nav": "campaigns", "campaign": found, **recipients_context(request, found, size=RECIPIENTS_PAGE)}
+    if getattr(request, "htmx", False):
+        return page(request, "campaigns/_recipients.html", context)
+    return page(request, "campaigns/recipients.html", context)
+
+
+@require_GET
+@console_view(get="people.export")
+def campaign_recipients_csv(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
+    found = drafts.find(scope=request.scope, campaign_id=campaign)
+    return recipients.csv_response(
+        scope=request.scope,
+        actor=request.actor,
+        campaign=found,
+        outcome=request.GET.get("outcome", ""),
+        now=timezone.now(),
+    )
+
+
+@require_GET
+@console_view(get="console.read")
+def campaign_books(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
+    """The closing statement as a page that prints."""
+    found = drafts.find(scope=request.scope, campaign_id=campaign)
+    statement = books.statement(scope=request.scope, campaign=found)
+    context = {
+        "nav": "reconciliation",
+        "campaign": found,
+        "statement": statement,
+        "sender": pages.sender_of(request.scope),
+        **books_context(request, found, statement),
+    }
+    return page(request, "campaigns/books.html", context)
+
+
+@require_GET
+@console_view(get="people.export")
+def campaign_books_csv(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
+    found = drafts.find(scope=request.scope, campaign_id=campaign)
+    return books.csv_response(scope=request.scope, actor=request.actor, campaign=found, now=timezone.now())
+
+
+@require_GET
+@console_view(get="people.export")
+def campaign_books_json(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
+    found = drafts.find(scope=request.scope, campaign_id=campaign)
+    name = f"{request.scope.workspace_slug}-{request.scope.environment}-{found.public_id}-books.json"
+    return JsonResponse(
+        books.statement(scope=request.scope, campaign=found),
+        json_dumps_params={"indent": 2},
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@require_GET
+@console_view(get="console.read")
+def reconciliation(request: ConsoleRequest) -> HttpResponse:
+    """Every campaign that ever sent, with its balance and what differs."""
+    after = request.GET.get("after", "")
+    rows = Book.objects.within(request.scope).order_by("-id")
+    if after.isascii() and after.isdigit() and len(after) < 19:
+        rows = rows.filter(id__lt=int(after))
+    found = list(rows[: BOOKS_PAGE + 1])
+    lines = _lines(request, found[:BOOKS_PAGE])
+    open_breaks = list(Break.objects.within(request.scope).filter(state="open").order_by("-id")[:20])
+    names = {line.campaign.public_id: line.campaign for line in lines}
+    context = {
+        "nav": "reconciliation",
+        "rows": lines,
+        "breaks": [(each, names.get(each.subject)) for each in open_breaks],
+        "next": f"?after={found[BOOKS_PAGE - 1].pk}" if len(found) > BOOKS_PAGE else "",
+        "previous": url(request.scope, "reconciliation") if after else "",
+    }
+    return page(request, "campaigns/reconciliation.html", context)
+
+
+def recipients_context(request: ConsoleRequest, campaign: Campaign, *, size: int) -> dict[str, Any]:
+    """One page of recipients, if the caller may see people."""
+    if campaign.job is None or not request.access.may("people.read"):
+        return {"people": None}
+    outcome = request.GET.get("outcome", "")
+    outcome = outcome if outcome in recipients.OUTCOMES else ""
+    find = request.GET.get("q", "").strip()[:254]
+    after = _position(request.GET.get("after", ""))
+    found = recipients.page(
+        scope=request.scope, campaign=campaign, outcome=outcome, after=after, size=size, find=find
+    )
+    base = url(request.scope, "campaign-recipients", campaign.public_id)
+    more = f"{base}?outcome={outcome}&after={found.next_after}" if found.next_after is not None else ""
+    return {
+        "people": found.rows,
+        "recipient_tabs": [
+            (label, f"{base}?outcome={key}" if key else base, None, key == outcome and not find) for key, label in _TABS
+        ],
+        "outcome": outcome,
+        "find": find,
+        "next_people": more,
+        "first_people": f"{base}?outcome={outcome}" if after is not None else "",
+        "recipients_url": base,
+    }
+
+
+def books_context(
+    request: ConsoleRequest, campaign: Campaign, statement: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The balance as lines that add up, and the open differences."""
+    found = statement or books.statement(scope=request.scope, campaign=campaign)
+    base = url(request.scope, "campaign-recipients", campaign.public_id)
+    outcomes = {"rejected": "failed", "in_flight": "pending"}
+    steps = [("Planned", found["planned"], "", "")]
+    steps += [
+        (LABELS.get(reason, reason), n, "minus", f"{base}?outcome=excluded")
+        for reason, n in found["excludedByReason"].items()
+    ]
+    steps.append(("To be contacted", found["planned"] - found["excluded"], "total", base))
+    lines = [
+        (label, found["accounts"][name], "", f"{base}?outcome={outcomes.get(name, name)}")
+        for name, label in books.ACCOUNT_LABELS.items()
+        if found["accounts"][name]
+    ]
+    assert campaign.job is not None
+    return {
+        "statement": found,
+        "plan_steps": steps,
+        "account_steps": lines,
+        "open_breaks": list(Break.objects.within(request.scope).filter(job_id=campaign.job.pk, state="open")),
+    }
+
+
+def _lines(request: ConsoleRequest, found: list[Book]) -> list[BookRow]:
+    subjects = [book.subject for book in found]
+    campaigns = {
+        row.public_id: row
+        for row in Campaign.objects.within(request.scope).filter(public_id__in=subjects).select_related("audience")
+    }
+    differing: dict[int, int] = {}
+    rows = Break.objects.within(request.scope).filter(job_id__in=[book.job_id for book in found], state="open")
+    for job_id in rows.values_list("job_id", flat=True):
+        differing[job_id] = differing.get(job_id, 0) + 1
+    live = {row.job_id: row for row in _counters(request, found)}
+    return [
+        _line(campaigns[book.subject], book, live[book.job_id], differing.get(book.job_id, 0))
+        for book in found
+        if book.subject in campaigns and book.job_id in live
+    ]
+
+
+def _counters(request: ConsoleRequest, found: list[Book]) -> list[JobCounters]:
+    return list(JobCounters.objects.within(request.scope).filter(job_id__in=[book.job_id for book in found]))
+
+
+def _line(campaign: Campaign, book: Book, counters: JobCounters, breaks: int) -> BookRow:
+    return BookRow(
+        campaign=campaign,
+        book=book,
+        counters=counters,
+        handed_over=counters.accepted + counters.delivered + counters.bounced + counters.deferred,
+        failed=counters.failed + counters.rejected,
+        residual=book.residual or 0,
+        breaks=breaks,
+    )
+
+
+def _position(text: str) -> int | None:
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None

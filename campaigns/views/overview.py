@@ -1,0 +1,192 @@
+"""The first page of an environment: what sends now, what needs a person, and what is left of the plan."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db.models import Sum
+from django.db.models.functions import TruncDate
+from django.http import HttpResponseBase
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from audiences.models import Audience
+from audit.actions import sentence
+from audit.chain import chain_key
+from audit.models import AuditEntry, Break
+from campaigns import listing
+from campaigns.models import Campaign, State, Template
+from campaigns.views.campaigns import tiles
+from delivery.models import JobMinute
+from lamba_campaigns.web import charts
+from lamba_campaigns.web.console import ConsoleRequest, console_view, page, url
+from projects.scoping import Scope
+from webhooks.models import InboundEvent
+
+DAYS: Final = 14
+ACTIVITY_SHOWN: Final = 8
+NEEDS_SHOWN: Final = 6
+_SENDING: Final = (State.LAUNCHING, State.SENDING, State.PAUSING, State.PAUSED, State.CANCELLING)
+_QUIET: Final = ("ledger.sealed", "checkpoint.signed")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that waits for a person."""
+
+    icon: str
+    tone: str
+    title: str
+    detail: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the checklist of an empty environment."""
+
+    title: str
+    detail: str
+    url: str
+    done: bool
+
+
+@require_GET
+@console_view(get="console.read")
+def overview(request: ConsoleRequest) -> HttpResponseBase:
+    now = timezone.now()
+    everything = Campaign.objects.within(request.scope).select_related("audience", "template_version__template")
+    running = list(everything.filter(state__in=_SENDING).order_by("-updated_at", "id")[:8])
+    coming = list(everything.filter(state=State.SCHEDULED).order_by("scheduled_at")[:5])
+    steps = _steps(request.scope)
+    context: dict[str, Any] = {
+        "nav": "overview",
+        "running": listing.rows_of(scope=request.scope, campaigns=running),
+        "coming": coming,
+        "needs": _needs(request, everything),
+        "tiles": tiles(request.scope),
+        "chart": _chart(request.scope, now),
+        "latest": _latest(request.scope) if request.access.may("audit.read") else [],
+        "steps": steps if not all(step.done for step in steps) else [],
+    }
+    if getattr(request, "htmx", False):
+        return page(request, "campaigns/_running.html", context)
+    return page(request, "campaigns/overview.html", context)
+
+
+def _steps(scope: Scope) -> list[Step]:
+    """Audience, template, campaign: what an empty environment needs, in this order."""
+    has_audience = Audience.objects.within(scope).filter(deleted_at=None).exists()
+    has_template = Template.objects.within(scope).filter(latest_number__gt=0).exists()
+    has_launched = Campaign.objects.within(scope).filter(job__isnull=False).exists()
+    return [
+        Step(
+            "Create the first audience",
+            "Say in rules who should hear from you; the count appears while you type.",
+            url(scope, "audience-new"),
+            has_audience,
+        ),
+        Step(
+            "Write a message",
+            "Subject, text and the fields of a person it may use.",
+            url(scope, "template-new"),
+            has_template,
+        ),
+        Step(
+            "Launch a campaign",
+            "Put both together, see what the plan says, and send.",
+            url(scope, "campaign-new"),
+            has_launched,
+        ),
+    ]
+
+
+def _needs(request: ConsoleRequest, everything: Any) -> list[Need]:
+    scope = request.scope
+    found = [
+        Need(
+            "octagon-x",
+            "bad",
+            campaign.name,
+            str(campaign.blockers[0].get("detail", "The last launch was refused.")),
+            url(scope, "campaign-detail", campaign.public_id),
+        )
+        for campaign in everything.filter(state=State.DRAFT).exclude(blockers=[]).order_by("-updated_at")[:3]
+    ]
+    found += [
+        Need(
+            "circle-pause",
+            "warn",
+            campaign.name,
+            "Paused. Nobody is contacted until somebody resumes or cancels it.",
+            url(scope, "campaign-detail", campaign.public_id),
+        )
+        for campaign in everything.filter(state=State.PAUSED).order_by("-updated_at")[:3]
+    ]
+    differences = Break.objects.within(scope).filter(state="open").count()
+    if differences:
+        title = "1 difference in the books" if differences == 1 else f"{differences:,} differences in the books"
+        detail = "The ledger and another record disagree."
+        found.append(Need("scale", "bad", title, detail, url(scope, "reconciliation")))
+    found += _lost_events(request)
+    return found[:NEEDS_SHOWN]
+
+
+def _lost_events(request: ConsoleRequest) -> Sequence[Need]:
+    if not request.access.may("events.read"):
+        return []
+    parked = InboundEvent.objects.within(request.scope).filter(state="parked")[:100].count()
+    if not parked:
+        return []
+    title = "1 event is parked" if parked == 1 else f"{parked:,} events are parked"
+    return [
+        Need("webhook", "bad", title, "Their handler failed; nothing else waits for them.", url(request.scope, "event-list"))
+    ]
+
+
+def _chart(scope: Scope, now: datetime) -> charts.Chart | None:
+    """Messages accepted and failed on each of the last days, in the project's zone."""
+    today = now.astimezone(scope.zone).date()
+    first = today - timedelta(days=DAYS - 1)
+    since = datetime.combine(first, datetime.min.time(), scope.zone)
+    rows = (
+        JobMinute.objects.filter(environment_id=scope.environment_id, minute__gte=since)
+        .annotate(day=TruncDate("minute", tzinfo=scope.zone))
+        .values("day")
+        .annotate(accepted_sum=Sum("accepted"), failed_sum=Sum("failed") + Sum("rejected"))
+    )
+    by_day = {row["day"]: (row["accepted_sum"], row["failed_sum"]) for row in rows}
+    if not by_day:
+        return None
+    days = [first + timedelta(days=n) for n in range(DAYS)]
+    buckets = [
+        charts.Bucket(f"{day.day} {day:%b}", by_day.get(day, (0, 0)), current=day == today) for day in days
+    ]
+    return charts.bar_chart(
+        title="Last 14 days",
+        unit="Day",
+        series=[charts.Series("Accepted", "ok"), charts.Series("Failed", "bad")],
+        buckets=buckets,
+    )
+
+
+def _latest(scope: Scope) -> list[dict[str, Any]]:
+    rows = (
+        AuditEntry.objects.filter(chain__key=chain_key(scope=scope))
+        .exclude(action__in=_QUIET)
+        .select_related("label")
+        .order_by("-sequence")[:ACTIVITY_SHOWN]
+    )
+    return [
+        {
+            "icon": "octagon-x" if row.outcome == "refused" else "circle",
+            "tone": "bad" if row.outcome == "refused" else "",
+            "who": row.label.actor_label if hasattr(row, "label") else row.actor_id,
+            "what": sentence(row.action, row.outcome),
+            "target": row.label.subject_name if hasattr(row, "label") else "",
+            "note": "",
+            "at": row.occurred_at,
+        }
+        for row in rows
+    ]

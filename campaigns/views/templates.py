@@ -1,0 +1,288 @@
+"""Console pages of templates: the list, the editor with its live preview, versions side by side."""
+
+import difflib
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.cache import cache
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from audiences import people
+from campaigns import previews, templates
+from campaigns.forms import TemplateForm
+from campaigns.models import Campaign, Template, TemplateVersion
+from campaigns.templates import Message
+from campaigns.views import pages
+from campaigns.views.campaigns import url_of_other, version_of
+from lamba_campaigns.lib.errors import DomainError, Invalid, NotFound
+from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
+
+PAGE_SIZE: Final = 50
+FRAME_SECONDS: Final = 900  # how long a rendered preview can be shown
+FRAME_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'; base-uri 'none'"
+)
+STARTER: Final = Message(
+    subject='{{ person.given_name | default: "Hello" }}, ',
+    preheader="",
+    body='# A headline\n\nHi {{ person.given_name | default: "there" }},\n\nWhat you want to say.\n',
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DiffLine:
+    sign: str
+    text: str
+
+
+@require_GET
+@console_view(get="console.read")
+def template_list(request: ConsoleRequest) -> HttpResponseBase:
+    status = "archived" if request.GET.get("status") == "archived" else "active"
+    find = request.GET.get("q", "").strip()
+    everything = Template.objects.within(request.scope)
+    counts = dict(everything.values_list("status").annotate(n=Count("pk")).values_list("status", "n"))
+    rows = everything.filter(status=status)
+    if find:
+        rows = rows.filter(name__icontains=find[:100])
+    found = list(rows.order_by("-updated_at", "id")[:PAGE_SIZE])
+    base = url(request.scope, "template-list")
+    context = {
+        "nav": "templates",
+        "rows": [(row, _used_by(request, found).get(row.pk, 0)) for row in found] if found else [],
+        "tabs": [
+            ("Active", base, counts.get("active", 0), status == "active"),
+            ("Archived", f"{base}?status=archived", counts.get("archived", 0), status == "archived"),
+        ],
+        "status": status,
+        "q": find,
+        "keep": [("status", status if status == "archived" else "")],
+        "total": sum(counts.values()),
+        "other": url_of_other(request.scope, "template-list"),
+        "copies": _copyable(request),
+    }
+    return page(request, "campaigns/templates.html", context)
+
+
+@console_view(get="templates.write", post="templates.write")
+def template_new(request: ConsoleRequest) -> HttpResponseBase:
+    if request.method != "POST":
+        form = TemplateForm(initial={"subject": STARTER.subject, "body": STARTER.body, "name": ""})
+        return _editor(request, form, None, STARTER)
+    form = TemplateForm(request.POST)
+    message = _message(form)
+    if "preview" in request.POST:
+        return _result(request, form, message)
+    if not form.is_valid():
+        return _editor(request, form, None, message, status=422)
+    try:
+        made = templates.create(
+            scope=request.scope,
+            actor=request.actor,
+            name=form.cleaned_data["name"],
+            message=message,
+            publish_it="publish" in request.POST,
+            now=timezone.now(),
+        )
+    except Invalid as refusal:
+        form.take(refusal)
+        return _editor(request, form, None, message, status=422)
+    except DomainError as refusal:
+        return _editor(request, form, None, message, problem=refusal, status=refusal.status)
+    notify(request, f"{made.name} v1 is published." if made.latest_number else "Draft saved.")
+    return HttpResponseRedirect(url(request.scope, "template-detail", made.public_id))
+
+
+@console_view(get="console.read", post="templates.write")
+def template_detail(request: ConsoleRequest, template: str) -> HttpResponseBase:
+    """The editor. Its buttons say what they do: preview, save, publish, archive."""
+    found = templates.find(scope=request.scope, template_id=template)
+    if request.method != "POST":
+        message = templates.current(scope=request.scope, template=found)
+        form = TemplateForm(
+            initial={"name": found.name, **_as_initial(message), "person": request.GET.get("person", "")}
+        )
+        return _editor(request, form, found, message)
+    form = TemplateForm(request.POST)
+    message = _message(form)
+    if "preview" in request.POST:
+        return _result(request, form, message)
+    if not form.is_valid():
+        return _editor(request, form, found, message, status=422)
+    try:
+        said = _change(request, form, found, message)
+    except Invalid as refusal:
+        form.take(refusal)
+        return _editor(request, form, found, message, status=422)
+    except DomainError as refusal:
+        return _editor(request, form, found, message, problem=refusal, status=refusal.status)
+    notify(request, said)
+    back = url(request.scope, "template-list") if "archive" in request.POST else ""
+    return HttpResponseRedirect(back or url(request.scope, "template-detail", found.public_id))
+
+
+@require_GET
+@console_view(get="people.read")
+def template_frame(request: ConsoleRequest, token: str) -> HttpResponseBase:
+    """A rendered preview, for the person and environment that asked for it, under a policy of its own."""
+    kept = cache.get(_frame_key(request, token))
+    if kept is None:
+        raise NotFound("This preview is over.", next_step="Open the template again.")
+    answer = HttpResponse(kept)
+    answer._csp_replace = None  # type: ignore[attr-defined]
+    answer._csp_exempt = True  # type: ignore[attr-defined]
+    answer["Content-Security-Policy"] = FRAME_POLICY
+    answer["Cache-Control"] = "no-store"
+    answer["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+@require_GET
+@console_view(get="console.read")
+def template_version(request: ConsoleRequest, template: str, number: int) -> HttpResponseBase:
+    """One version beside the one before it."""
+    found = templates.find(scope=request.scope, template_id=template)
+    rows = {row.number: row for row in templates.versions(scope=request.scope, template=found)}
+    if number not in rows:
+        raise NotFound(f"{found.name} has no version {number}.")
+    context = {
+        "nav": "templates",
+        "template": found,
+        "version": rows[number],
+        "before": rows.get(number - 1),
+        "changes": _changes(rows.get(number - 1), rows[number]),
+        "versions": list(rows.values()),
+    }
+    return page(request, "campaigns/version.html", context)
+
+
+@console_view(post="templates.write")
+def template_copy(request: ConsoleRequest) -> HttpResponseBase:
+    """Copy a template of the other environment: its words, never a link to it."""
+    from campaigns import promotion
+
+    made = promotion.copy_template(
+        scope=request.scope, access=request.access, template_id=request.POST.get("template", ""), now=timezone.now()
+    )
+    notify(request, f"{made.name} is copied. The copy is not linked.")
+    return HttpResponseRedirect(url(request.scope, "template-detail", made.public_id))
+
+
+def _change(request: ConsoleRequest, form: TemplateForm, found: Template, message: Message) -> str:
+    given: dict[str, Any] = {
+        "scope": request.scope,
+        "actor": request.actor,
+        "template_id": found.public_id,
+        "version": version_of(request),
+        "now": timezone.now(),
+    }
+    if "archive" in request.POST:
+        templates.archive(**given)
+        return f"{found.name} is archived."
+    if "publish" in request.POST:
+        published = templates.publish(message=message, **given)
+        return f"v{published.number} is published."
+    templates.save_draft(name=form.cleaned_data["name"], message=message, **given)
+    return "Draft saved."
+
+
+def _editor(
+    request: ConsoleRequest,
+    form: TemplateForm,
+    template: Template | None,
+    message: Message,
+    *,
+    problem: DomainError | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    may_see = request.access.may("people.read")
+    shown = _preview(request, message, str(form["person"].value() or "")) if may_see else None
+    context = {
+        "nav": "templates",
+        "form": form,
+        "template": template,
+        "message": message,
+        "fields": people.FIELDS,
+        "people": previews.sample_people(scope=request.scope) if may_see else [],
+        "preview": shown,
+        "frame": _keep_frame(request, shown) if shown else "",
+        "sender": pages.sender_of(request.scope),
+        "versions": templates.versions(scope=request.scope, template=template)[:8] if template else [],
+        "used_by": _used_by(request, [template]).get(template.pk, 0) if template else 0,
+        "next_number": template.latest_number + 1 if template else 1,
+        "writes": request.access.may("templates.write") and not (template and template.status == "archived"),
+        "problem": problem,
+    }
+    return page(request, "campaigns/editor.html", context, status=status)
+
+
+def _result(request: ConsoleRequest, form: TemplateForm, message: Message) -> HttpResponse:
+    """The preview beside the text, while somebody types."""
+    request.access.require("people.read")
+    form.is_valid()
+    shown = _preview(request, message, form.data.get("person", ""))
+    context = {
+        "preview": shown,
+        "frame": _keep_frame(request, shown) if shown else "",
+        "sender": pages.sender_of(request.scope),
+    }
+    return page(request, "campaigns/_result.html", context)
+
+
+def _preview(request: ConsoleRequest, message: Message, person: str) -> previews.Preview | None:
+    try:
+        return previews.preview(scope=request.scope, message=message, person_id=person or None)
+    except Invalid:
+        return previews.preview(scope=request.scope, message=message, person_id=None)
+
+
+def _keep_frame(request: HttpRequest, shown: previews.Preview) -> str:
+    """The address of the rendered message. Its token opens for this person in this environment only."""
+    token = secrets.token_urlsafe(16)
+    cache.set(_frame_key(request, token), shown.html, FRAME_SECONDS)
+    return url(request.scope, "template-frame", token)  # type: ignore[attr-defined]
+
+
+def _frame_key(request: HttpRequest, token: str) -> str:
+    return f"preview:{request.scope.environment_id}:{request.user.pk}:{token}"  # type: ignore[attr-defined]
+
+
+def _message(form: TemplateForm) -> Message:
+    # browsers send CRLF, JSON does not: one form, so that equal texts have equal digests
+    return Message(*(str(form.data.get(name, "")).replace("\r\n", "\n") for name in ("subject", "preheader", "body")))
+
+
+def _as_initial(message: Message) -> dict[str, str]:
+    return {"subject": message.subject, "preheader": message.preheader, "body": message.body}
+
+
+def _used_by(request: ConsoleRequest, rows: list[Template]) -> dict[int, int]:
+    found = (
+        Campaign.objects.within(request.scope)
+        .filter(template_version__template__in=rows)
+        .order_by()
+        .values_list("template_version__template")
+        .annotate(n=Count("pk"))
+    )
+    return dict(found.values_list("template_version__template", "n"))
+
+
+def _copyable(request: ConsoleRequest) -> list[Template]:
+    from campaigns import promotion
+
+    return promotion.copyable_templates(scope=request.scope) if request.access.may("templates.write") else []
+
+
+def _changes(before: TemplateVersion | None, after: TemplateVersion) -> list[tuple[str, list[DiffLine]]]:
+    found = []
+    for name in ("subject", "preheader", "body"):
+        old = getattr(before, name).splitlines() if before else []
+        lines = list(difflib.ndiff(old, getattr(after, name).splitlines()))
+        shown = [DiffLine(line[0].strip(), line[2:]) for line in lines if line[0] != "?"]
+        if shown:
+            found.append((name.capitalize(), shown))
+    return found
