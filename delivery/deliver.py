@@ -17,6 +17,7 @@ from django.utils import timezone
 from delivery import finishing, statements, tokens, windows
 from delivery.channels import email_channel
 from delivery.channels.base import Channel, ChannelDown, Outcome
+from delivery.installation import OtherInstallation
 from delivery.mime import BadAddress, Envelope, Letterhead
 from delivery.models import JobState, SendJob
 from delivery.rendering import Compiled, Content, RenderFailed, compile
@@ -52,23 +53,23 @@ def deliver(*, job_id: int, seconds: float = TURN_SECONDS_MAX, clock: Clock = ti
     job = SendJob.objects.across_environments("a task has only the job's id").filter(pk=job_id).first()
     if job is None or job.state != JobState.SENDING:
         return False
-    desk = _open(job, clock)
+    scope = scope_by_id(job.environment_id)
     until = time.monotonic() + seconds
     try:
+        desk = _open(scope, job, clock)
         while time.monotonic() < until:
             desk.channel.ready()
             if not _one_chunk(desk, until):
                 break
-    except ChannelDown as down:
-        _hold(desk, str(down))
+    except (ChannelDown, OtherInstallation) as down:
+        _hold(job, str(down), clock)
     except LeaseLost as lost:
         _log.warning("Lost the lease on %s: its open window is uncertain.", lost)
-    finishing.settle(scope=desk.scope, job_id=job_id, now=clock())
+    finishing.settle(scope=scope, job_id=job_id, now=clock())
     return time.monotonic() >= until
 
 
-def _open(job: SendJob, clock: Clock) -> _Desk:
-    scope = scope_by_id(job.environment_id)
+def _open(scope: Scope, job: SendJob, clock: Clock) -> _Desk:
     content = Content(**job.content)
     letterhead = Letterhead(content=content, feedback_id=f"{job.public_id}:{scope.project}:{job.channel}:lamba")
     owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -156,7 +157,7 @@ def _hand_over(desk: _Desk, window: Window) -> list[Outcome]:
     handed = desk.channel.send_batch(batch)
     outcomes |= {item.position: outcome for item, outcome in zip(batch, handed.outcomes, strict=True)}
     if handed.down:
-        _hold(desk, handed.down)
+        _hold(desk.job, handed.down, desk.clock)
     return [outcomes[member.position] for member in window.members]
 
 
@@ -177,9 +178,9 @@ def _envelope(desk: _Desk, member: Member, mark: str, unsubscribe_url: str) -> E
         return Outcome("failed", "5.1.3", str(problem))
 
 
-def _hold(desk: _Desk, reason: str) -> None:
+def _hold(job: SendJob, reason: str, clock: Clock) -> None:
     """Nobody claims from this job for a while: the provider takes nothing from anybody."""
-    _log.warning("Holding %s for %s seconds: %s", desk.job.public_id, HOLD_SECONDS, reason)
-    until = desk.clock() + timedelta(seconds=HOLD_SECONDS)
+    _log.warning("Holding %s for %s seconds: %s", job.public_id, HOLD_SECONDS, reason)
+    until = clock() + timedelta(seconds=HOLD_SECONDS)
     with durable():
-        statements.count("hold_job", {"job": desk.job.pk, "until": until, "reason": reason[:300]})
+        statements.count("hold_job", {"job": job.pk, "until": until, "reason": reason[:300]})

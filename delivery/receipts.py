@@ -49,7 +49,6 @@ class _Message:
     place: Place
     person_id: int
     address: str
-    attempts: int
     before: Standing
     after: Standing
     receipts: list[Receipt] = field(default_factory=list)
@@ -127,7 +126,6 @@ def _lock(scope: Scope, receipts: Sequence[Receipt]) -> dict[Place, _Message]:
         position,
         person_id,
         address,
-        attempts,
         account,
         rank,
         settled_at,
@@ -137,7 +135,7 @@ def _lock(scope: Scope, receipts: Sequence[Receipt]) -> dict[Place, _Message]:
         detail,
     ) in found:
         standing = Standing(Account(account), rank, settled_at, overlays, waits, code, detail)
-        messages[job_id, position] = _Message((job_id, position), person_id, address, attempts, standing, standing)
+        messages[job_id, position] = _Message((job_id, position), person_id, address, standing, standing)
     for receipt in receipts:
         if receipt.place in messages:
             messages[receipt.place].receipts.append(receipt)

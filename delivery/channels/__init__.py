@@ -11,8 +11,8 @@ from projects.scoping import Scope
 
 
 def email_channel(scope: Scope) -> Channel:
-    """Production: the relay of EMAIL_URL, if the database belongs to this installation. Sandbox: the capture server, and
-    the relay for the allow-list only."""
+    """Production: the relay of EMAIL_URL, if the database belongs to this installation. Sandbox: the capture server,
+    and the relay for the allow-list only."""
     if scope.is_production:
         installation.require_own()
         return smtp.channel(settings.EMAIL_URL)

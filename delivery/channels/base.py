@@ -42,4 +42,4 @@ class Channel(Protocol):
         """Returns when something can be sent now; else ChannelDown. Asked before anybody is claimed."""
 
     def send_batch(self, batch: Sequence[Envelope]) -> Handed:
-        """One outcome for each message, in order, well within a chunk's lease. What the other side does never raises."""
+        """One outcome for each message, in order, within a chunk's lease. What the other side does never raises."""

@@ -28,6 +28,7 @@ class Relay:
     password: str = ""
     connections: int = CONNECTIONS_DEFAULT
     ca_file: str = ""
+    helo: str = ""  # the name we give ourselves; the host's own if empty
 
     def __repr__(self) -> str:
         return f"{self.host}:{self.port}"  # never the password
@@ -52,6 +53,7 @@ def parse(url: str) -> Relay:
         password=unquote(parts.password or ""),
         connections=int(options.get("connections", CONNECTIONS_DEFAULT)),
         ca_file=options.get("ca", ""),
+        helo=options.get("helo", ""),
     )
     if not 1 <= relay.connections <= CONNECTIONS_MAX:
         raise BadRelay(f"connections goes from 1 to {CONNECTIONS_MAX}.")

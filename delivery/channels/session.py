@@ -9,6 +9,7 @@ import socket
 from base64 import b64encode
 from collections import deque
 from dataclasses import dataclass
+from typing import cast
 
 from delivery.channels.base import DETAIL_CHARS_MAX, ChannelDown, Outcome
 from delivery.channels.relay import Relay
@@ -61,8 +62,7 @@ class Session(asyncio.Protocol):
 
     # --- the wire ---------------------------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -85,6 +85,10 @@ class Session(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._wake()
+
+    def ended(self) -> str:
+        """Why the connection is of no more use, or nothing while it is."""
+        return self.lost
 
     def write(self, data: bytes) -> None:
         if not self.lost:
@@ -149,7 +153,7 @@ class Session(asyncio.Protocol):
 
     async def _ehlo(self) -> None:
         self._greeting = True
-        self.write(f"EHLO {socket.getfqdn() or 'localhost'}\r\n".encode())
+        self.write(f"EHLO {self.relay.helo or socket.gethostname()}\r\n".encode())
         await self._expect(250, "EHLO")
         self._greeting = False
 
@@ -167,8 +171,7 @@ class Session(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         assert self._transport is not None
         transport = await loop.start_tls(self._transport, self, self.relay.tls(), server_hostname=self.relay.host)
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         await self._ehlo()
 
     async def _sign_in(self) -> None:

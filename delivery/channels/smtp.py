@@ -18,9 +18,9 @@ from delivery.channels.session import Lost, SenderRefused, Session, body
 from delivery.mime import Envelope
 
 try:
-    from uvloop import new_event_loop
-except ImportError:  # pragma: no cover - Windows
-    from asyncio import new_event_loop
+    import uvloop
+except ImportError:  # Windows
+    uvloop = None  # type: ignore[assignment]
 
 BATCH_SECONDS_MAX = 10.0  # shorter than a chunk's lease
 OPEN_SECONDS_MAX = 5.0
@@ -159,6 +159,9 @@ class _Work:
             self.outcomes[index] = Outcome("deferred", "4.7.1", self.down)
             session.abort(self.down)
             return None
+        if session.ended():  # before the message was written
+            self._again(current, session.ended())
+            return None
         following = self._next(session)
         after = session.announce(following[1]) if following else b""
         if refused is not None:
@@ -171,8 +174,8 @@ class _Work:
             self.outcomes[index] = (await session.reply()).outcome()
         except Lost as lost:
             self.outcomes[index] = Outcome("uncertain", "", f"No reply after the message was sent. {lost}")
-        if session.lost and following is not None:
-            self._again(following, session.lost)
+        if session.ended() and following is not None:
+            self._again(following, session.ended())
             return None
         return following
 
@@ -202,4 +205,5 @@ def channel(url: str) -> SmtpChannel:
 
 @cache
 def _loop(pid: int) -> asyncio.AbstractEventLoop:
-    return new_event_loop()
+    loop: asyncio.AbstractEventLoop = (uvloop or asyncio).new_event_loop()
+    return loop

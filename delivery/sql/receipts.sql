@@ -12,7 +12,7 @@ RETURNING event_id
 
 -- name: lock_messages
 -- In one order everywhere, so that two batches of receipts can't wait for each other.
-SELECT m.job_id, m.position, m.person_id, m.address, m.attempts, m.account, m.rank, m.settled_at, m.overlays,
+SELECT m.job_id, m.position, m.person_id, m.address, m.account, m.rank, m.settled_at, m.overlays,
        m.next_attempt_at IS NOT NULL, m.code, m.detail
 FROM delivery_message m
 JOIN unnest(%(jobs)b::bigint[], %(positions)b::int[]) AS p(job_id, position)
