@@ -106,9 +106,7 @@ def csv_response(*, scope: Scope, actor: Actor, campaign: Campaign, now: datetim
 
 def _lines(body: dict[str, Any]) -> list[tuple[str, str, Any]]:
     plain = [("statement", key, "" if value is None else value) for key, value in body.items() if not _nested(value)]
-    nested = [
-        (group, item, value) for group, items in body.items() if _nested(items) for item, value in items.items()
-    ]
+    nested = [(group, item, value) for group, items in body.items() if _nested(items) for item, value in items.items()]
     return plain + nested
 
 

@@ -34,7 +34,10 @@ def settle(*, scope: Scope, campaign_id: str, now: datetime) -> Campaign | None:
     require_transaction()
     campaign = drafts.locked(scope=scope, campaign_id=campaign_id, version=None)
     job = campaign.job
-    if campaign.state in ENDED or job is None or job.state not in (JobState.FINISHED, JobState.CANCELLED):
+    if job is None or job.state not in (JobState.FINISHED, JobState.CANCELLED):
+        return None
+    if campaign.state in ENDED:
+        _reconcile_and_close(scope, campaign, now)  # failed messages were tried again: charge and compare anew
         return None
     found = ledger.balance(scope=scope, job_id=job.pk)
     closed = _reconcile_and_close(scope, campaign, now)

@@ -168,13 +168,14 @@ def _merged(setup: Setup, changes: Mapping[str, Any]) -> Setup:
 
 def _resolve(scope: Scope, setup: Setup) -> dict[str, Any]:
     problems: list[FieldProblem] = []
+    zone = setup.time_zone or scope.time_zone
     values = {
         "name": setup.name.strip(),
         "channel": setup.channel,
         "template_version": _template_version(scope, setup, problems),
         "audience": _audience(scope, setup, problems),
         "scheduled_at": setup.scheduled_at,
-        "time_zone": setup.time_zone or scope.time_zone,
+        "time_zone": zone,
         "rate_per_minute": setup.rate_per_minute,
         "accept_overage": setup.accept_overage,
     }
@@ -182,7 +183,7 @@ def _resolve(scope: Scope, setup: Setup) -> dict[str, Any]:
         problems.append(FieldProblem("#/name", "length", f"Use 1 to {NAME_LENGTH_MAX} characters."))
     if setup.channel not in Channel.values:
         problems.append(FieldProblem("#/channel", "unknown", f"Use one of {', '.join(Channel.values)}."))
-    if not _is_zone(values["time_zone"]):
+    if not _is_zone(zone):
         problems.append(FieldProblem("#/timeZone", "unknown", "Use an IANA name such as Europe/Berlin."))
     if setup.rate_per_minute is not None and not 1 <= setup.rate_per_minute <= RATE_PER_MINUTE_MAX:
         problems.append(FieldProblem("#/ratePerMinute", "range", f"Use 1 to {RATE_PER_MINUTE_MAX:,}."))
@@ -225,9 +226,7 @@ def _template_version(scope: Scope, setup: Setup, problems: list[FieldProblem]) 
 def _audience(scope: Scope, setup: Setup, problems: list[FieldProblem]) -> Audience | None:
     if setup.audience is None:
         return None
-    found: Audience | None = (
-        Audience.objects.within(scope).filter(public_id=setup.audience, deleted_at=None).first()
-    )
+    found: Audience | None = Audience.objects.within(scope).filter(public_id=setup.audience, deleted_at=None).first()
     if found is None:
         problems.append(FieldProblem("#/audienceId", "unknown", f"There is no audience {setup.audience} here."))
     return found

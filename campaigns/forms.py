@@ -69,7 +69,9 @@ class SetupForm(forms.Form):
         help_text="Messages beyond the plan that you agree to pay for.",
     )
 
-    def __init__(self, *args: Any, scope: Scope, access: Access, current: Campaign | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, scope: Scope, access: Access, current: Campaign | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.scope, self.access, self.current = scope, access, current
         self.fields["channel"].choices = _channels()  # type: ignore[attr-defined]
@@ -162,7 +164,10 @@ class SetupForm(forms.Form):
         """Values as far as they can be read."""
         known = getattr(self, "cleaned_data", {}) if self.is_bound else {}
         names = ("name", "channel", "template", "audience", "timing", "scheduled_at", "time_zone", "accept_overage")
-        found = {name: known.get(name) if self.is_bound else self.get_initial_for_field(self.fields[name], name) for name in names}
+        found = {
+            name: known.get(name) if self.is_bound else self.get_initial_for_field(self.fields[name], name)
+            for name in names
+        }
         channel = found["channel"] if found["channel"] in Channel.values else "email"
         if not self.is_bound and isinstance(found["scheduled_at"], datetime):
             zone = _zone(str(found["time_zone"] or ""), self.scope.zone)
@@ -245,4 +250,3 @@ def _audience(scope: Scope, audience_id: Any) -> Audience | None:
         return None
     found: Audience | None = Audience.objects.within(scope).filter(public_id=audience_id, deleted_at=None).first()
     return found
-

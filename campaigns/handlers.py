@@ -24,9 +24,7 @@ def follow_pause(scope: Scope, events: Sequence[Event]) -> None:
     for event in events:
         if _is_ours(scope, event):
             reason = str(event.data.get("reason", ""))
-            completion.settle_pause(
-                scope=scope, campaign_id=event.data["subject"], reason=reason, now=timezone.now()
-            )
+            completion.settle_pause(scope=scope, campaign_id=event.data["subject"], reason=reason, now=timezone.now())
 
 
 def _is_ours(scope: Scope, event: Event) -> bool:

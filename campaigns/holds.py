@@ -97,9 +97,7 @@ def settle(*, scope: Scope, campaign: Campaign, accepted: int, now: datetime) ->
     owed = accepted if campaign.channel == "email" else min(accepted, 1)
     more = owed - used(scope=scope, campaign=campaign, key=key)
     if more > 0:
-        reservations.settle(
-            scope=scope, purpose=held, key=key, quantity=more, event_key=f"{held}:{owed}", now=now
-        )
+        reservations.settle(scope=scope, purpose=held, key=key, quantity=more, event_key=f"{held}:{owed}", now=now)
     release(scope=scope, campaign=campaign, now=now)
 
 

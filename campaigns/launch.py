@@ -194,7 +194,9 @@ def refuse(*, scope: Scope, campaign_id: int, refusal: DomainError, now: datetim
         return
 
 
-def pause(*, scope: Scope, actor: Actor, campaign_id: str, version: int | None, now: datetime, reason: str = "") -> Campaign:
+def pause(
+    *, scope: Scope, actor: Actor, campaign_id: str, version: int | None, now: datetime, reason: str = ""
+) -> Campaign:
     """No further batch starts; what is on the wire is drained, then it is `paused`."""
     campaign = drafts.find(scope=scope, campaign_id=campaign_id)
     with durable():

@@ -92,8 +92,7 @@ def rows_of(*, scope: Scope, campaigns: Sequence[Campaign]) -> list[Row]:
     drafts = {campaign.pk: _count_key(campaign) for campaign in campaigns if not campaign.job_id}
     known: dict[str, Any] = cache.get_many(list(drafts.values())) if drafts else {}
     return [
-        _row(campaign, counters.get(campaign.job_id), known.get(drafts.get(campaign.pk, "")))
-        for campaign in campaigns
+        _row(campaign, counters.get(campaign.job_id), known.get(drafts.get(campaign.pk, ""))) for campaign in campaigns
     ]
 
 

@@ -23,10 +23,20 @@ def register_all() -> None:
         Item("campaigns", "Campaigns", "send", "campaign-list", order=20, shortcut="g c", count=count_campaigns)
     )
     navigation.register(
-        Item("templates", "Templates", "layout-template", "template-list", order=40, shortcut="g t", count=count_templates)
+        Item(
+            "templates",
+            "Templates",
+            "layout-template",
+            "template-list",
+            order=40,
+            shortcut="g t",
+            count=count_templates,
+        )
     )
     navigation.register(
-        Item("reconciliation", "Reconciliation", "scale", "reconciliation", section="evidence", order=10, shortcut="g r")
+        Item(
+            "reconciliation", "Reconciliation", "scale", "reconciliation", section="evidence", order=10, shortcut="g r"
+        )
     )
     navigation.register_search(find_campaigns)
     navigation.register_search(find_templates)

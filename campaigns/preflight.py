@@ -55,6 +55,13 @@ class Report:
     volume: LimitUsage | None
 
     @property
+    def overage(self) -> int:
+        """Messages beyond the plan that this launch would use."""
+        if self.volume is None or self.volume.left is None or self.audience_count is None:
+            return 0
+        return max(0, self.audience_count - self.volume.left)
+
+    @property
     def blocking(self) -> list[Check]:
         return [check for check in self.checks if check.state == "block"]
 
@@ -79,7 +86,9 @@ class Report:
         counts = {state: sum(check.state == state for check in self.checks) for state in ("block", "warn", "todo")}
         said = []
         if counts["block"]:
-            said.append("1 check blocks the launch" if counts["block"] == 1 else f"{counts['block']} checks block the launch")
+            said.append(
+                "1 check blocks the launch" if counts["block"] == 1 else f"{counts['block']} checks block the launch"
+            )
         if counts["warn"]:
             said.append("1 warning" if counts["warn"] == 1 else f"{counts['warn']} warnings")
         if counts["todo"]:
@@ -90,7 +99,9 @@ class Report:
         """Refuse as a launch would: 402 with every limit at once, else 422 with every missing part."""
         if self.ready:
             return
-        missing = [check for check in self.checks if check.state in ("block", "todo") and check.key not in _LIMIT_LABELS]
+        missing = [
+            check for check in self.checks if check.state in ("block", "todo") and check.key not in _LIMIT_LABELS
+        ]
         if self.refusal is not None and not missing:
             raise self.refusal
         if missing:
@@ -230,9 +241,7 @@ def _template(scope: Scope, campaign: Campaign) -> Check:
     return Check("template", "Template", "pass", words)
 
 
-def _audience(
-    campaign: Campaign, version: AudienceVersion | None, counted: preview.Preview | None
-) -> Iterator[Check]:
+def _audience(campaign: Campaign, version: AudienceVersion | None, counted: preview.Preview | None) -> Iterator[Check]:
     choose = Fix("edit", "Choose an audience", "campaigns.write", {"section": "audience"}, primary=True)
     if campaign.audience is None:
         yield Check("audience", "Audience", "todo", "Not chosen yet.", fixes=(choose,))
@@ -240,9 +249,7 @@ def _audience(
     if version is None or counted is None:
         yield Check("audience", "Audience", "block", f"{campaign.audience.name} was deleted.", fixes=(choose,))
         return
-    narrow = Fix(
-        "reduce_audience", "Look at the audience", "console.read", {"audience": campaign.audience.public_id}
-    )
+    narrow = Fix("reduce_audience", "Look at the audience", "console.read", {"audience": campaign.audience.public_id})
     left_out = sum(counted.excluded.values())
     if counted.contactable == 0:
         detail = (

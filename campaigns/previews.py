@@ -89,7 +89,7 @@ def sample_people(*, scope: Scope) -> list[Person]:
 def _person(scope: Scope, person_id: str | None) -> Person | None:
     everybody = Person.objects.within(scope).filter(erased_at=None)
     if not person_id:
-        return everybody.order_by("-pk").first()  # type: ignore[no-any-return]
+        return everybody.order_by("-pk").first()
     found: Person | None = (
         everybody.filter(public_id=person_id).first() or everybody.filter(external_id=person_id).first()
     )
@@ -102,9 +102,7 @@ def _person(scope: Scope, person_id: str | None) -> Person | None:
 def _render(content: rendering.Content, fields: Mapping[str, Any]) -> rendering.Rendered:
     try:
         compiled = rendering.compile(content)
-        return compiled.render(
-            _with_stand_ins(fields, compiled.variables), unsubscribe_url=UNSUBSCRIBE_SAMPLE
-        )
+        return compiled.render(_with_stand_ins(fields, compiled.variables), unsubscribe_url=UNSUBSCRIBE_SAMPLE)
     except (Invalid, rendering.RenderFailed):
         return rendering.Rendered(subject=content.subject, html="", text="")
 

@@ -63,7 +63,7 @@ class Page:
 
 
 def page(*, scope: Scope, campaign: Campaign, outcome: str, after: int | None, size: int, find: str = "") -> Page:
-    """One page of people with this outcome ('' is everybody included), after a position. `find` is an address's start."""
+    """People with this outcome ('' is everybody included) after a position; `find` is how an address starts."""
     start = POSITION_MAX if outcome == "excluded" else 0
     params = _where(scope, campaign) | {"after": start if after is None else after, "size": size + 1}
     if find:

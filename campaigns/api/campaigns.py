@@ -95,9 +95,7 @@ class CampaignItem(RestView):
     def delete(self, request: Request, campaign: str) -> Response:
         """Forget a draft."""
         version = expected_version(request)
-        drafts.delete(
-            scope=self.scope, actor=self.actor, campaign_id=campaign, version=version, now=timezone.now()
-        )
+        drafts.delete(scope=self.scope, actor=self.actor, campaign_id=campaign, version=version, now=timezone.now())
         return Response(status=204)
 
 
@@ -126,9 +124,7 @@ class CampaignPreflight(RestView):
         """Every check as data, whatever it says."""
         return Response(self._report(campaign).as_json())
 
-    @extend_schema(
-        operation_id="campaigns_preflight_check", request=shapes.NothingBody, responses=shapes.PreflightRead
-    )
+    @extend_schema(operation_id="campaigns_preflight_check", request=shapes.NothingBody, responses=shapes.PreflightRead)
     def post(self, request: Request, campaign: str) -> Response:
         """The same, but refused exactly as a launch would be now: 402 over a limit, 422 when something is missing."""
         validated(shapes.NothingBody, request)

@@ -22,7 +22,11 @@ class CampaignBody(StrictSerializer):
     scheduledAt = serializers.DateTimeField(source="scheduled_at", required=False, allow_null=True)
     timeZone = serializers.CharField(source="time_zone", max_length=64, required=False)
     ratePerMinute = serializers.IntegerField(
-        source="rate_per_minute", min_value=1, required=False, allow_null=True, help_text="Null sends as fast as it can."
+        source="rate_per_minute",
+        min_value=1,
+        required=False,
+        allow_null=True,
+        help_text="Null sends as fast as it can.",
     )
     acceptOverage = serializers.IntegerField(
         source="accept_overage",
@@ -91,7 +95,7 @@ class CampaignRead(serializers.Serializer[Campaign]):
     def get_etag(self, row: Campaign) -> str:
         return etag(row.state_version)
 
-    def get_allowedActions(self, row: Campaign) -> list[str]:  # noqa: N802 - DRF finds it by the field's name
+    def get_allowedActions(self, row: Campaign) -> list[str]:
         return [str(action) for action in allowed(row.state)]
 
 
@@ -119,13 +123,13 @@ class MeterRead(serializers.Serializer[Any]):
 
 class FixRead(serializers.Serializer[Any]):
     kind = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # shadows DRF's own attribute, as a field may
     permission = serializers.CharField()
 
 
 class CheckRead(serializers.Serializer[Any]):
     key = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # shadows DRF's own attribute, as a field may
     state = serializers.ChoiceField(choices=["pass", "warn", "block", "todo"])
     detail = serializers.CharField()
     meter = MeterRead(allow_null=True)
@@ -248,7 +252,7 @@ class TemplateRead(serializers.Serializer[Template]):
     def get_etag(self, row: Template) -> str:
         return etag(row.state_version)
 
-    def get_hasDraft(self, row: Template) -> bool:  # noqa: N802 - DRF finds it by the field's name
+    def get_hasDraft(self, row: Template) -> bool:
         return row.draft_saved_at is not None
 
 

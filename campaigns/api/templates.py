@@ -91,9 +91,7 @@ class TemplateItem(RestView):
     def delete(self, request: Request, template: str) -> Response:
         """Archive it. Its versions stay readable for what was sent from them."""
         version = expected_version(request)
-        templates.archive(
-            scope=self.scope, actor=self.actor, template_id=template, version=version, now=timezone.now()
-        )
+        templates.archive(scope=self.scope, actor=self.actor, template_id=template, version=version, now=timezone.now())
         return Response(status=204)
 
 
@@ -150,6 +148,4 @@ class TemplatePreview(RestView):
 
 
 def _answer(template: Template, status: int = 200) -> Response:
-    return Response(
-        shapes.TemplateRead(template).data, status, headers={"ETag": etag(template.state_version)}
-    )
+    return Response(shapes.TemplateRead(template).data, status, headers={"ETag": etag(template.state_version)})

@@ -1,5 +1,26 @@
 """REST endpoints, under /api/v1/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from campaigns.api import campaigns, templates
+
+urlpatterns = [
+    path("campaigns", campaigns.CampaignList.as_view()),
+    path("campaigns/<str:campaign>", campaigns.CampaignItem.as_view()),
+    path("campaigns/<str:campaign>/copy", campaigns.CampaignCopy.as_view()),
+    path("campaigns/<str:campaign>/preflight", campaigns.CampaignPreflight.as_view()),
+    path("campaigns/<str:campaign>/launch", campaigns.CampaignLaunch.as_view()),
+    path("campaigns/<str:campaign>/schedule", campaigns.CampaignSchedule.as_view()),
+    path("campaigns/<str:campaign>/unschedule", campaigns.CampaignUnschedule.as_view()),
+    path("campaigns/<str:campaign>/pause", campaigns.CampaignPause.as_view()),
+    path("campaigns/<str:campaign>/resume", campaigns.CampaignResume.as_view()),
+    path("campaigns/<str:campaign>/cancel", campaigns.CampaignCancel.as_view()),
+    path("campaigns/<str:campaign>/books", campaigns.CampaignBooks.as_view()),
+    path("campaigns/<str:campaign>/books.csv", campaigns.CampaignBooksCsv.as_view()),
+    path("campaigns/<str:campaign>/recipients", campaigns.CampaignRecipients.as_view()),
+    path("campaigns/<str:campaign>/recipients.csv", campaigns.CampaignRecipientsCsv.as_view()),
+    path("templates", templates.TemplateList.as_view()),
+    path("templates/<str:template>", templates.TemplateItem.as_view()),
+    path("templates/<str:template>/versions", templates.TemplateVersions.as_view()),
+    path("templates/<str:template>/preview", templates.TemplatePreview.as_view()),
+]

@@ -1,6 +1,7 @@
 """What a person does with a campaign. Every step is a form that carries the version that was looked at."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
@@ -26,11 +27,11 @@ def campaign_launch(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
 def campaign_schedule(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
     """At the time that the draft proposes."""
 
-    def schedule_it(**given: object) -> Campaign:
+    def schedule_it(**given: Any) -> Campaign:
         found = drafts.find(scope=request.scope, campaign_id=campaign)
         if found.scheduled_at is None:
             raise Invalid("This draft proposes no time.", next_step="Edit the draft and say when it sends.")
-        return launch.request_schedule(at=found.scheduled_at, time_zone=found.time_zone, **given)  # type: ignore[arg-type]
+        return launch.request_schedule(at=found.scheduled_at, time_zone=found.time_zone, **given)
 
     return _step(request, campaign, "schedule", "Scheduled.", schedule_it)
 
@@ -43,7 +44,7 @@ def campaign_unschedule(request: ConsoleRequest, campaign: str) -> HttpResponseB
 @console_view(post="campaigns.launch")
 def campaign_pause(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
     reason = request.POST.get("reason", "")[:REASON_LENGTH_MAX]
-    return _step(request, campaign, "pause", "Pausing.", lambda **given: launch.pause(reason=reason, **given))  # type: ignore[arg-type]
+    return _step(request, campaign, "pause", "Pausing.", lambda **given: launch.pause(reason=reason, **given))
 
 
 @console_view(post="campaigns.launch")
@@ -59,7 +60,7 @@ def campaign_cancel(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
         campaign,
         "cancel",
         "Cancelled. Nobody else is contacted.",
-        lambda **given: launch.cancel(reason=reason, **given),  # type: ignore[arg-type]
+        lambda **given: launch.cancel(reason=reason, **given),
     )
 
 

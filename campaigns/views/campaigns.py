@@ -134,7 +134,12 @@ def campaign_chart(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
 
 
 def detail_page(
-    request: ConsoleRequest, campaign: Campaign, *, problem: DomainError | None = None, asked: str = "", word_error: str = ""
+    request: ConsoleRequest,
+    campaign: Campaign,
+    *,
+    problem: DomainError | None = None,
+    asked: str = "",
+    word_error: str = "",
 ) -> HttpResponse:
     """The page of one campaign. A refused step shows `problem` on top, or a wrong word in the dialog `asked`."""
     template, context = _body(request, campaign)
@@ -151,9 +156,9 @@ def detail_page(
             for action in ("launch", "schedule", "cancel")
         },
         "problem": problem,
-        "asked": asked,
-        "word_error": word_error,
     }
+    if word_error:
+        context[f"{asked}_error"] = word_error
     status = problem.status if problem else 422 if word_error else 200
     return page(request, template, context, status=status)
 
@@ -166,7 +171,9 @@ def live_context(request: ConsoleRequest, campaign: Campaign) -> dict[str, Any]:
         "campaign": campaign,
         "progress": found,
         "hero": progress.hero_of(scope=request.scope, campaign=campaign, progress=found) if found else None,
-        "chart": progress.chart_of(campaign=campaign, progress=found, zone=zone_of(request), now=now) if found else None,
+        "chart": progress.chart_of(campaign=campaign, progress=found, zone=zone_of(request), now=now)
+        if found
+        else None,
         "live": campaign.state in progress.LIVE_STATES,
         "digest": progress.digest_of(campaign, found),
         "now": now,
@@ -209,9 +216,7 @@ def _body(request: ConsoleRequest, campaign: Campaign) -> tuple[str, dict[str, A
     return "campaigns/running.html", context
 
 
-def _form_page(
-    request: ConsoleRequest, form: SetupForm, campaign: Campaign | None, status: int = 200
-) -> HttpResponse:
+def _form_page(request: ConsoleRequest, form: SetupForm, campaign: Campaign | None, status: int = 200) -> HttpResponse:
     context = {
         "nav": "campaigns",
         "form": form,

@@ -131,9 +131,7 @@ def recipients_context(request: ConsoleRequest, campaign: Campaign, *, size: int
     outcome = outcome if outcome in recipients.OUTCOMES else ""
     find = request.GET.get("q", "").strip()[:254]
     after = _position(request.GET.get("after", ""))
-    found = recipients.page(
-        scope=request.scope, campaign=campaign, outcome=outcome, after=after, size=size, find=find
-    )
+    found = recipients.page(scope=request.scope, campaign=campaign, outcome=outcome, after=after, size=size, find=find)
     base = url(request.scope, "campaign-recipients", campaign.public_id)
     more = f"{base}?outcome={outcome}&after={found.next_after}" if found.next_after is not None else ""
     return {
@@ -165,13 +163,13 @@ def books_context(
     lines = [
         (label, found["accounts"][name], "", f"{base}?outcome={outcomes.get(name, name)}")
         for name, label in books.ACCOUNT_LABELS.items()
-        if found["accounts"][name]
     ]
     assert campaign.job is not None
     return {
         "statement": found,
         "plan_steps": steps,
-        "account_steps": lines,
+        "all_accounts": lines,
+        "account_steps": [line for line in lines if line[1]],
         "open_breaks": list(Break.objects.within(request.scope).filter(job_id=campaign.job.pk, state="open")),
     }
 

@@ -141,7 +141,13 @@ def _lost_events(request: ConsoleRequest) -> Sequence[Need]:
         return []
     title = "1 event is parked" if parked == 1 else f"{parked:,} events are parked"
     return [
-        Need("webhook", "bad", title, "Their handler failed; nothing else waits for them.", url(request.scope, "event-list"))
+        Need(
+            "webhook",
+            "bad",
+            title,
+            "Their handler failed; nothing else waits for them.",
+            url(request.scope, "event-list"),
+        )
     ]
 
 
@@ -160,9 +166,7 @@ def _chart(scope: Scope, now: datetime) -> charts.Chart | None:
     if not by_day:
         return None
     days = [first + timedelta(days=n) for n in range(DAYS)]
-    buckets = [
-        charts.Bucket(f"{day.day} {day:%b}", by_day.get(day, (0, 0)), current=day == today) for day in days
-    ]
+    buckets = [charts.Bucket(f"{day.day} {day:%b}", by_day.get(day, (0, 0)), current=day == today) for day in days]
     return charts.bar_chart(
         title="Last 14 days",
         unit="Day",

@@ -134,7 +134,8 @@ def digest_of(campaign: Campaign, progress: Progress | None) -> str:
         return f"{campaign.state_version}"
     counted = sum((place + 1) * n for place, n in enumerate(progress.accounts.values()))
     stuck = progress.why_stuck.code if progress.why_stuck else ""
-    return f"{campaign.state_version}.{counted}.{progress.retrying}.{progress.pace}.{sum(progress.overlays.values())}.{stuck}"
+    later = sum(progress.overlays.values())
+    return f"{campaign.state_version}.{counted}.{progress.retrying}.{progress.pace}.{later}.{stuck}"
 
 
 def _accounts(progress: Progress) -> dict[str, int]:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from audiences import people
-from campaigns import previews, templates
+from campaigns import previews, promotion, templates
 from campaigns.forms import TemplateForm
 from campaigns.models import Campaign, Template, TemplateVersion
 from campaigns.templates import Message
@@ -133,7 +133,6 @@ def template_frame(request: ConsoleRequest, token: str) -> HttpResponseBase:
     if kept is None:
         raise NotFound("This preview is over.", next_step="Open the template again.")
     answer = HttpResponse(kept)
-    answer._csp_replace = None  # type: ignore[attr-defined]
     answer._csp_exempt = True  # type: ignore[attr-defined]
     answer["Content-Security-Policy"] = FRAME_POLICY
     answer["Cache-Control"] = "no-store"
@@ -156,6 +155,8 @@ def template_version(request: ConsoleRequest, template: str, number: int) -> Htt
         "before": rows.get(number - 1),
         "changes": _changes(rows.get(number - 1), rows[number]),
         "versions": list(rows.values()),
+        "number_label": str(number),
+        "digest": bytes(rows[number].digest).hex(),
     }
     return page(request, "campaigns/version.html", context)
 
@@ -163,8 +164,6 @@ def template_version(request: ConsoleRequest, template: str, number: int) -> Htt
 @console_view(post="templates.write")
 def template_copy(request: ConsoleRequest) -> HttpResponseBase:
     """Copy a template of the other environment: its words, never a link to it."""
-    from campaigns import promotion
-
     made = promotion.copy_template(
         scope=request.scope, access=request.access, template_id=request.POST.get("template", ""), now=timezone.now()
     )
@@ -214,6 +213,8 @@ def _editor(
         "versions": templates.versions(scope=request.scope, template=template)[:8] if template else [],
         "used_by": _used_by(request, [template]).get(template.pk, 0) if template else 0,
         "next_number": template.latest_number + 1 if template else 1,
+        "next_label": str(template.latest_number + 1 if template else 1),
+        "latest_label": str(template.latest_number if template else 0),
         "writes": request.access.may("templates.write") and not (template and template.status == "archived"),
         "problem": problem,
     }
@@ -272,8 +273,6 @@ def _used_by(request: ConsoleRequest, rows: list[Template]) -> dict[int, int]:
 
 
 def _copyable(request: ConsoleRequest) -> list[Template]:
-    from campaigns import promotion
-
     return promotion.copyable_templates(scope=request.scope) if request.access.may("templates.write") else []
 
 
