@@ -219,7 +219,7 @@ class Application:
         if self._writer is None:
             self._writer = Writer()
         answer = await self._writer.store(ingest.arrival(endpoint=endpoint, raw=body, headers=kept, now=now))
-        if directory.needs_note(secret, now):
+        if directory.is_noteworthy(secret, now):
             await self._blocking(partial(_note_use, secret, now))
         return answer
 

@@ -89,15 +89,17 @@ def forget(public_id: str) -> None:
         _entries.pop(public_id, None)
 
 
-def needs_note(secret: LiveSecret, now: datetime) -> bool:
-    """Whether the last use of this secret is worth writing down again."""
+def is_noteworthy(secret: LiveSecret, now: datetime) -> bool:
+    """True once a minute per secret: the caller then writes its use down."""
     seen = _used.get(secret.id)
-    return seen is None or now - seen >= USED_STEP
+    if seen is not None and now - seen < USED_STEP:
+        return False
+    _used[secret.id] = now
+    return True
 
 
 def note_use(secret: LiveSecret, now: datetime) -> None:
     """Write down that this secret verified something."""
-    _used[secret.id] = now
     EndpointSecret.objects.across_environments("one row by its primary key").filter(pk=secret.id).update(
         last_used_at=now
     )

@@ -151,10 +151,10 @@ class InboundEvent(models.Model):
                 condition=Q(state__in=OPEN_STATES),
                 name="inbound_event_due",
             ),
-            # the dead letters: tabs of the inbox and redrive ranges
+            # the tabs of the inbox with their counts, and redrive ranges
             models.Index(
                 fields=["environment", "state", "-id"],
-                condition=Q(state__in=["quarantined", "retry", "parked"]),
+                condition=Q(state__in=["quarantined", "retry", "parked", "ignored"]),
                 name="inbound_event_unsettled",
             ),
             # the inbox, newest first, whole and by type

@@ -141,7 +141,7 @@ def _answer(request: HttpRequest, public_id: str) -> Reply:
     outcome = ingest.record([ingest.arrival(endpoint=endpoint, raw=body, headers=kept, now=now)])[0]
     if outcome == "accepted":
         doorbell.ring(PROCESS_EVENTS)
-    if directory.needs_note(secret, now):
+    if directory.is_noteworthy(secret, now):
         with suppress(DatabaseError):  # the event is stored; this is only a date on a page
             directory.note_use(secret, now)
     return OUTCOMES[outcome]

@@ -27,7 +27,8 @@ def states(scope: Scope) -> dict[str, str]:
 
 
 def one(scope: Scope, event_id: str = "evt_1") -> InboundEvent:
-    return InboundEvent.objects.within(scope).get(event_id=event_id)
+    found: InboundEvent = InboundEvent.objects.within(scope).get(event_id=event_id)
+    return found
 
 
 def soon() -> datetime:
@@ -344,7 +345,7 @@ def test_a_redrive_needs_a_reason_is_audited_and_runs_again(
 
     assert (one(scope).state, one(scope).attempts) == ("processed", 1)
     [entry] = entries(scope, "webhook.redriven")
-    assert (entry.reason, entry.before["state"]) == ("Fixed in 1.2", "parked")
+    assert (entry.reason, (entry.before or {})["state"]) == ("Fixed in 1.2", "parked")
 
 
 def test_a_redrive_reaches_only_its_own_environment_and_unsettled_events(

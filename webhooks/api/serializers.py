@@ -1,0 +1,323 @@
+"""Shapes of endpoints and events in REST."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from rest_framework import serializers
+
+from lamba_campaigns.lib.canonical import strict_loads
+from lamba_campaigns.web.rest import StrictSerializer, etag
+from webhooks import redrive, rotation
+from webhooks.catalog import EventType
+from webhooks.models import Delivery, Endpoint, InboundEvent, OutboxEvent
+
+STATES = [state.value for state in InboundEvent.State]
+
+
+def receiver_url(endpoint: Endpoint) -> str:
+    """What Lamba or a mail provider is told to post to."""
+    return f"{settings.INGEST_URL}/api/lamba/webhooks/{endpoint.public_id}"
+
+
+# --- endpoints ------------------------------------------------------------------------------------------------------
+class EndpointRequest(StrictSerializer):
+    """`in` needs a kind; `out` needs a url."""
+
+    direction = serializers.ChoiceField(choices=["in", "out"])
+    name = serializers.CharField(max_length=120)
+    kind = serializers.ChoiceField(choices=["lamba", "provider"], required=False, help_text="Of `in`: who sends.")
+    url = serializers.CharField(max_length=2_000, required=False, help_text="Of `out`: where events are sent.")
+    eventTypes = serializers.ListField(
+        source="event_types",
+        child=serializers.CharField(max_length=120),
+        required=False,
+        help_text="Of `out`: what is sent; empty is every public type.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        wanted, unwanted = ("kind", ["url", "event_types"]) if attrs["direction"] == "in" else ("url", ["kind"])
+        if wanted not in attrs:
+            raise serializers.ValidationError({wanted: ["Needed for this direction."]}, code="required")
+        for name in unwanted:
+            if name in attrs:
+                field = "eventTypes" if name == "event_types" else name
+                raise serializers.ValidationError({field: ["Not used for this direction."]}, code="unused")
+        return attrs
+
+
+class EndpointChanges(StrictSerializer):
+    name = serializers.CharField(max_length=120, required=False)
+    url = serializers.CharField(max_length=2_000, required=False)
+    eventTypes = serializers.ListField(
+        source="event_types", child=serializers.CharField(max_length=120), required=False
+    )
+    status = serializers.ChoiceField(choices=["active", "disabled"], required=False)
+
+
+class SecretResponse(serializers.Serializer[Any]):
+    id = serializers.CharField(help_text="whs_…")
+    hint = serializers.CharField(help_text="Its last characters.")
+    createdAt = serializers.DateTimeField()
+    notAfter = serializers.DateTimeField(allow_null=True)
+    lastUsedAt = serializers.DateTimeField(allow_null=True)
+
+
+class EndpointResponse(serializers.Serializer[Any]):
+    id = serializers.CharField(help_text="whe_…")
+    direction = serializers.CharField(help_text="in or out.")
+    kind = serializers.CharField(help_text="lamba, provider or customer.")
+    name = serializers.CharField()
+    url = serializers.CharField(help_text="Of `out` where events go; of `in` where they are received.")
+    eventTypes = serializers.ListField(child=serializers.CharField())
+    apiVersion = serializers.CharField()
+    status = serializers.CharField(help_text="active or disabled.")
+    disabledReason = serializers.CharField(allow_blank=True)
+    createdAt = serializers.DateTimeField()
+    updatedAt = serializers.DateTimeField()
+    etag = serializers.CharField()
+
+
+class EndpointWithSecretsResponse(EndpointResponse):
+    secrets = SecretResponse(many=True)
+
+
+class NewEndpointResponse(EndpointResponse):
+    secret = serializers.CharField(help_text="Shown in this one answer and never again.")
+
+
+class EndpointPage(serializers.Serializer[Any]):
+    items = EndpointResponse(many=True)
+    nextCursor = serializers.CharField(allow_null=True)
+
+
+class RotateRequest(StrictSerializer):
+    overlapHours = serializers.IntegerField(
+        source="overlap_hours",
+        min_value=0,
+        max_value=int(rotation.OVERLAP_MAX.total_seconds() // 3600),
+        default=int(rotation.OVERLAP_DEFAULT.total_seconds() // 3600),
+        help_text="How long the secret before stays valid; 0 ends it now.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {"overlap": timedelta(hours=attrs["overlap_hours"])}
+
+
+class NewSecretResponse(SecretResponse):
+    secret = serializers.CharField(help_text="Shown in this one answer and never again.")
+
+
+class TestEventResponse(serializers.Serializer[Any]):
+    id = serializers.CharField(help_text="evt_… of the test event")
+
+
+def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "id": endpoint.public_id,
+        "direction": endpoint.direction,
+        "kind": endpoint.kind,
+        "name": endpoint.name,
+        "url": endpoint.url or receiver_url(endpoint),
+        "eventTypes": endpoint.event_types,
+        "apiVersion": endpoint.api_version,
+        "status": endpoint.status,
+        "disabledReason": endpoint.disabled_reason,
+        "createdAt": endpoint.created_at,
+        "updatedAt": endpoint.updated_at,
+        "etag": etag(endpoint.version),
+    }
+
+
+def secret_json(secret: Any) -> dict[str, Any]:
+    return {
+        "id": secret.public_id,
+        "hint": secret.hint,
+        "createdAt": secret.created_at,
+        "notAfter": secret.not_after,
+        "lastUsedAt": secret.last_used_at,
+    }
+
+
+# --- received events ------------------------------------------------------------------------------------------------
+class InboundEventResponse(serializers.Serializer[Any]):
+    id = serializers.CharField(help_text="As the sender gave it; `sha256:…` of a body without an id.")
+    type = serializers.CharField(allow_null=True)
+    source = serializers.CharField(help_text="lamba, provider or internal.")  # type: ignore[assignment]
+    state = serializers.CharField(help_text=f"One of {', '.join(STATES)}.")
+    occurredAt = serializers.DateTimeField(allow_null=True)
+    receivedAt = serializers.DateTimeField()
+    handledAt = serializers.DateTimeField(allow_null=True)
+    attempts = serializers.IntegerField()
+    deliveryCount = serializers.IntegerField()
+    conflict = serializers.BooleanField()
+
+
+class InboundEventDetailResponse(InboundEventResponse):
+    error = serializers.CharField(allow_blank=True)
+    headers = serializers.DictField(child=serializers.CharField())
+    body = serializers.CharField(help_text="As text; bytes that are no UTF-8 are replaced.")
+    sha256 = serializers.CharField()
+
+
+class InboundEventPage(serializers.Serializer[Any]):
+    items = InboundEventResponse(many=True)
+    nextCursor = serializers.CharField(allow_null=True)
+
+
+class RedriveRequest(StrictSerializer):
+    """Either `eventIds`, or a range by `state` and what narrows it."""
+
+    eventIds = serializers.ListField(
+        source="event_ids",
+        child=serializers.CharField(max_length=128),
+        min_length=1,
+        max_length=redrive.REDRIVE_EVENTS_MAX,
+        required=False,
+    )
+    state = serializers.ChoiceField(choices=list(redrive.STATES), required=False)
+    type = serializers.CharField(max_length=120, required=False)
+    since = serializers.DateTimeField(required=False)
+    until = serializers.DateTimeField(required=False)
+    reason = serializers.CharField(max_length=redrive.REASON_LENGTH_MAX)
+    dryRun = serializers.BooleanField(source="dry_run", default=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("event_ids" in attrs) == ("state" in attrs):
+            raise serializers.ValidationError({"eventIds": ["Send either eventIds or a state."]}, code="one_of")
+        return attrs
+
+
+class RedriveResponse(serializers.Serializer[Any]):
+    eventIds = serializers.ListField(child=serializers.CharField())
+    dryRun = serializers.BooleanField()
+
+
+def inbound_json(event: InboundEvent) -> dict[str, Any]:
+    return {
+        "id": event.event_id,
+        "type": event.type,
+        "source": event.source,
+        "state": event.state,
+        "occurredAt": event.occurred_at,
+        "receivedAt": event.received_at,
+        "handledAt": event.handled_at,
+        "attempts": event.attempts,
+        "deliveryCount": event.delivery_count,
+        "conflict": event.conflict,
+    }
+
+
+def inbound_detail_json(event: InboundEvent) -> dict[str, Any]:
+    return inbound_json(event) | {
+        "error": event.error,
+        "headers": event.headers,
+        "body": bytes(event.raw).decode("utf-8", "replace"),
+        "sha256": bytes(event.sha256).hex(),
+    }
+
+
+# --- published events -----------------------------------------------------------------------------------------------
+class PublishedEventResponse(serializers.Serializer[Any]):
+    """Lamba's envelope, as it is posted to endpoints: the same id, the same values."""
+
+    id = serializers.CharField(help_text="evt_…")
+    type = serializers.CharField()
+    occurredAt = serializers.DateTimeField()
+    workspaceId = serializers.CharField()
+    projectId = serializers.CharField()
+    environment = serializers.CharField(help_text="test or prod, as Lamba writes it.")
+    apiVersion = serializers.CharField()
+    sequence = serializers.IntegerField(help_text="Counts up by one in this environment.")
+    data = serializers.DictField()  # type: ignore[assignment]
+
+
+class PublishedEventPage(serializers.Serializer[Any]):
+    items = PublishedEventResponse(many=True)
+    nextCursor = serializers.CharField(allow_null=True, help_text="Send it as `after`; null when there is no more now.")
+
+
+class AttemptResponse(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+    startedAt = serializers.DateTimeField()
+    durationMs = serializers.IntegerField()
+    responseCode = serializers.IntegerField(allow_null=True)
+    excerpt = serializers.CharField(allow_blank=True)
+    detail = serializers.CharField(allow_blank=True)
+
+
+class DeliveryResponse(serializers.Serializer[Any]):
+    id = serializers.CharField(help_text="dlv_…")
+    endpoint = serializers.CharField(help_text="whe_…")
+    status = serializers.CharField(help_text=f"One of {', '.join(Delivery.Status.values)}.")
+    attempts = serializers.IntegerField()
+    nextAttemptAt = serializers.DateTimeField(allow_null=True)
+    detail = serializers.CharField(allow_blank=True)
+    attemptLog = AttemptResponse(many=True)
+
+
+class DeliveryList(serializers.Serializer[Any]):
+    items = DeliveryResponse(many=True)
+
+
+class ResendRequest(StrictSerializer):
+    deliveryIds = serializers.ListField(
+        source="delivery_ids", child=serializers.CharField(max_length=31), min_length=1, max_length=500
+    )
+    reason = serializers.CharField(max_length=500)
+
+
+class ResendResponse(serializers.Serializer[Any]):
+    count = serializers.IntegerField()
+
+
+def published_json(event: OutboxEvent) -> dict[str, Any]:
+    found: dict[str, Any] = strict_loads(bytes(event.payload))
+    return found
+
+
+def delivery_json(delivery: Delivery) -> dict[str, Any]:
+    waits = delivery.status == Delivery.Status.PENDING
+    return {
+        "id": delivery.public_id,
+        "endpoint": delivery.endpoint.public_id,
+        "status": delivery.status,
+        "attempts": delivery.attempts,
+        "nextAttemptAt": delivery.next_attempt_at if waits else None,
+        "detail": delivery.detail,
+        "attemptLog": [
+            {
+                "number": attempt.number,
+                "startedAt": attempt.started_at,
+                "durationMs": attempt.duration_ms,
+                "responseCode": attempt.response_code,
+                "excerpt": attempt.excerpt,
+                "detail": attempt.detail,
+            }
+            for attempt in sorted(delivery.attempt_log.all(), key=lambda each: each.pk)
+        ],
+    }
+
+
+# --- the catalogue --------------------------------------------------------------------------------------------------
+class EventTypeResponse(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    direction = serializers.CharField(help_text="in, out or both.")
+    sentence = serializers.CharField()
+    schema = serializers.DictField(help_text="JSON Schema of `data`.")
+    sample = serializers.DictField()
+
+
+class EventTypeList(serializers.Serializer[Any]):
+    items = EventTypeResponse(many=True)
+
+
+def event_type_json(kind: EventType) -> dict[str, Any]:
+    return {
+        "name": kind.name,
+        "direction": kind.direction,
+        "sentence": kind.sentence,
+        "schema": json.loads(json.dumps(kind.schema)),
+        "sample": json.loads(json.dumps(kind.sample)),
+    }

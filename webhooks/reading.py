@@ -1,0 +1,149 @@
+"""What lists and pages show of events and deliveries: one environment's, by keyset, with capped counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, F, Q, QuerySet
+
+from lamba_campaigns.lib.errors import NotFound
+from projects.scoping import Scope
+from webhooks.models import (
+    OPEN_STATES,
+    Delivery,
+    Endpoint,
+    InboundConflict,
+    InboundEvent,
+    OutboxEvent,
+)
+
+COUNT_MAX = 10_000
+PAGE_ROWS = 50
+
+# the tabs of the inbox: name -> the states it shows
+INBOX_TABS: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "waiting": OPEN_STATES,
+    "parked": ("parked",),
+    "quarantined": ("quarantined",),
+    "ignored": ("ignored",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One page of a list, newest first; a cursor is None where that side ends."""
+
+    items: Sequence[Any]
+    newer: int | None
+    older: int | None
+
+
+def inbox(*, scope: Scope, tab: str = "all", type: str = "", source: str = "", event_id: str = "") -> QuerySet[Any]:
+    """Received events, without their bodies. `event_id` finds one by its exact id."""
+    found: QuerySet[Any] = InboundEvent.objects.within(scope).defer("raw", "error", "headers")
+    if INBOX_TABS.get(tab):
+        found = found.filter(state__in=INBOX_TABS[tab])
+    if type:
+        found = found.filter(type=type)
+    if source:
+        found = found.filter(source=source)
+    if event_id:
+        found = found.filter(event_id=event_id)
+    return found
+
+
+def inbox_counts(*, scope: Scope) -> dict[str, int]:
+    """How many events each tab has, counted to COUNT_MAX and one more."""
+    return {tab: inbox(scope=scope, tab=tab).only("id")[: COUNT_MAX + 1].count() for tab in INBOX_TABS}
+
+
+def waiting_for_people(scope: Scope) -> int:
+    """Events that a person should look at: parked or quarantined, counted to COUNT_MAX."""
+    rows = InboundEvent.objects.within(scope).filter(state__in=["parked", "quarantined"])
+    return int(rows.only("id")[:COUNT_MAX].count())
+
+
+def received(*, scope: Scope, event_id: str) -> InboundEvent:
+    found: InboundEvent | None = InboundEvent.objects.within(scope).filter(event_id=event_id).first()
+    if found is None:
+        raise NotFound("There is no such event here.", next_step="Check the id and the environment.")
+    return found
+
+
+def conflicts(*, scope: Scope, event_id: str) -> list[InboundConflict]:
+    """The other bodies that came under this id, oldest first."""
+    return list(InboundConflict.objects.within(scope).filter(event_id=event_id).order_by("id")[:PAGE_ROWS])
+
+
+def sent(*, scope: Scope, type: str = "") -> QuerySet[Any]:
+    """Published events with how their deliveries stand."""
+    found: QuerySet[Any] = OutboxEvent.objects.within(scope).defer("payload")
+    if type:
+        found = found.filter(type=type)
+    return found
+
+
+def delivery_states(*, scope: Scope, events: Sequence[OutboxEvent]) -> dict[int, dict[str, int]]:
+    """{event pk: {delivery status: how many}} for one page of events."""
+    counted = (
+        Delivery.objects.within(scope)
+        .filter(event_id__in=[event.pk for event in events])
+        .values("event_id", "status")
+        .annotate(n=Count("pk"))
+        .order_by()
+    )
+    found: dict[int, dict[str, int]] = {}
+    for row in counted:
+        found.setdefault(row["event_id"], {})[row["status"]] = row["n"]
+    return found
+
+
+def published(*, scope: Scope, event_id: str) -> OutboxEvent:
+    found: OutboxEvent | None = OutboxEvent.objects.within(scope).filter(public_id=event_id).first()
+    if found is None:
+        raise NotFound("There is no such event here.", next_step="Check the id and the environment.")
+    return found
+
+
+def deliveries(*, scope: Scope, event: OutboxEvent | None = None, endpoint: Endpoint | None = None) -> list[Delivery]:
+    """The newest deliveries of an event or an endpoint, with their attempts."""
+    rows = Delivery.objects.within(scope).select_related("event", "endpoint").defer("event__payload")
+    if event is not None:
+        rows = rows.filter(event=event)
+    if endpoint is not None:
+        rows = rows.filter(endpoint=endpoint)
+    return list(rows.prefetch_related("attempt_log").order_by("-id")[:PAGE_ROWS])
+
+
+def endpoints(*, scope: Scope) -> QuerySet[Any]:
+    """Endpoints that were not deleted, with how many deliveries wait."""
+    rows: QuerySet[Any] = (
+        Endpoint.objects.within(scope)
+        .exclude(status=Endpoint.Status.RETIRED)
+        .annotate(waiting=Count("deliveries", filter=Q(deliveries__status=Delivery.Status.PENDING)))
+    )
+    return rows
+
+
+def endpoint(*, scope: Scope, endpoint_id: str) -> Endpoint:
+    found: Endpoint | None = endpoints(scope=scope).filter(public_id=endpoint_id).first()
+    if found is None:
+        raise NotFound("There is no such endpoint.", next_step="Reload the list: it may have been deleted.")
+    return found
+
+
+def page_of(
+    rows: QuerySet[Any], *, before: int | None = None, after: int | None = None, key: str = "id", size: int = PAGE_ROWS
+) -> Rows:
+    """One page, newest first: older than `before`, or newer than `after`."""
+    if after is not None:
+        found = list(reversed(rows.filter(**{f"{key}__gt": after}).order_by(F(key).asc())[: size + 1]))
+        more, found = len(found) > size, found[-size:]
+        return Rows(found, getattr(found[0], key) if more else None, getattr(found[-1], key) if found else None)
+    if before is not None:
+        rows = rows.filter(**{f"{key}__lt": before})
+    found = list(rows.order_by(F(key).desc())[: size + 1])
+    more, found = len(found) > size, found[:size]
+    newer = getattr(found[0], key) if before is not None and found else None
+    return Rows(found, newer, getattr(found[-1], key) if more else None)
