@@ -29,6 +29,7 @@ urlpatterns = [
     path("api/docs/", login_not_required(rest_reference), name="api-docs"),
     path("api/v1/openapi.json", SpectacularAPIView.as_view(), name="openapi"),
     path("", include("webhooks.public_urls")),
+    path("", include("delivery.public_urls")),
     *(path("api/v1/", include(f"{app}.api.urls")) for app in _APPS),
     path(f"{_SCOPE}find", pages.find, name="find"),
     *(path(_SCOPE, include(f"{app}.urls")) for app in _APPS),
