@@ -1,0 +1,231 @@
+"""PlanLimitExceeded: the 402 with every violation at once, and the ways out in the order to try them."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from math import ceil
+from typing import Any
+
+from django.conf import settings
+
+from lamba_campaigns.lib.errors import DomainError
+from lamba_campaigns.web import navigation
+from limits.arithmetic import OVERAGE_KEY, Count, Violation, overage_left, price_of
+from limits.catalogue import AddOn, Plan
+from limits.entitlements import Entitlements
+from limits.keys import CHANNEL_PREFIX
+from projects.scoping import Scope
+
+REDUCIBLE = ("audience_per_campaign", OVERAGE_KEY)  # what a smaller audience cures
+
+
+class PlanLimitExceeded(DomainError):
+    """The request is fine, the plan does not include it. A state, not an error to retry."""
+
+    code = "PLAN_LIMIT_EXCEEDED"
+    status = 402
+    title = "Plan limit exceeded"
+
+
+def refuse(
+    *,
+    scope: Scope,
+    entitlements: Entitlements,
+    violations: Sequence[Violation],
+    counts: Mapping[str, Count],
+    asks: Mapping[str, int],
+) -> PlanLimitExceeded:
+    """The refusal of `asks`. Carries Lamba's flat fields about the first violation, then all of them."""
+    first = violations[0]
+    ways = remedies(scope=scope, entitlements=entitlements, violations=violations, counts=counts, asks=asks)
+    detail = sentence(violations)
+    return PlanLimitExceeded(
+        detail,
+        next_step=f"{ways[0]['label']}." if ways else "Ask the owner of the workspace for a larger plan.",
+        error=PlanLimitExceeded.code,
+        limit=first.limit,
+        allowed=first.allowed,
+        current=first.current,
+        plan=entitlements.plan_id,
+        message=detail,
+        planName=entitlements.plan_name,
+        catalogueVersion=entitlements.catalogue.version,
+        workspace=scope.workspace,
+        project=scope.project,
+        environment=scope.environment,
+        violations=[violation.as_json() for violation in violations],
+        remedies=ways,
+    )
+
+
+def sentence(violations: Sequence[Violation]) -> str:
+    """What is in the way, in plain words."""
+    return " ".join(_sentence(violation) for violation in violations)
+
+
+def remedies(
+    *,
+    scope: Scope,
+    entitlements: Entitlements,
+    violations: Sequence[Violation],
+    counts: Mapping[str, Count],
+    asks: Mapping[str, int],
+) -> list[dict[str, Any]]:
+    """Upgrade, add-on, overage, a smaller audience, waiting: those that help, in this order."""
+    return [
+        *_upgrade(scope, entitlements, counts, asks, violations),
+        *_add_ons(scope, entitlements, violations),
+        *_overage(entitlements, violations, counts),
+        *_smaller_audience(violations),
+        *_wait(entitlements, violations),
+    ]
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """$25, $31.95, 12.00 EUR."""
+    digits = f"{amount:,.0f}" if amount == amount.to_integral_value() else f"{amount:,.2f}"
+    return f"${digits}" if currency == "USD" else f"{digits} {currency}"
+
+
+def _sentence(violation: Violation) -> str:
+    if violation.kind == "channel":
+        return f"The {violation.label} is not part of the plan."
+    unit = violation.unit if violation.requested == 1 else _plural(violation.unit)
+    if violation.kind == "cap":
+        return f"This needs {violation.requested:,} {unit}; one campaign may have {violation.allowed:,}."
+    left = f"{violation.available:,} of {violation.allowed:,} remain"
+    until = f" until {_day(violation)}" if violation.period else ""
+    wanted = f"{violation.requested:,} {unit}"
+    return f"{violation.label}: this needs {wanted}; {left}{until}."
+
+
+def _plural(unit: str) -> str:
+    return "people" if unit == "person" else f"{unit}s"
+
+
+def _day(violation: Violation) -> str:
+    assert violation.period is not None
+    end = violation.period.end
+    return f"{end.day} {end:%b %Y %H:%M} UTC"
+
+
+def _upgrade(
+    scope: Scope,
+    entitlements: Entitlements,
+    counts: Mapping[str, Count],
+    asks: Mapping[str, int],
+    violations: Sequence[Violation],
+) -> list[dict[str, Any]]:
+    """The cheapest larger plan on which the whole request fits."""
+    for plan in sorted(entitlements.catalogue.plans.values(), key=lambda plan: plan.rank):
+        if plan.rank > entitlements.plan.rank and _fits(entitlements, plan, counts, asks):
+            template = settings.UPGRADE_URL
+            url = (
+                template.format(workspace=scope.workspace, plan=plan.id)
+                if template
+                else _page(scope, f"plan={plan.id}")
+            )
+            return [
+                {
+                    "kind": "upgrade",
+                    "label": f"Upgrade to {plan.name}",
+                    "plan": plan.id,
+                    "planName": plan.name,
+                    "price": _price(plan.price, entitlements),
+                    "url": url,
+                    "resolves": [violation.limit for violation in violations],
+                }
+            ]
+    return []
+
+
+def _fits(entitlements: Entitlements, plan: Plan, counts: Mapping[str, Count], asks: Mapping[str, int]) -> bool:
+    limits = entitlements.on_plan(plan)
+    sold = {entitlements.catalogue.add_ons[sku].channel for sku in entitlements.add_ons}
+    for key, wanted in asks.items():
+        if key.startswith(CHANNEL_PREFIX):
+            if key.removeprefix(CHANNEL_PREFIX) not in plan.channels | sold:
+                return False
+        else:
+            allowed, count = limits[key], counts.get(key, Count())
+            if allowed is not None and count.used + count.reserved + wanted > allowed:
+                return False
+    return True
+
+
+def _add_ons(scope: Scope, entitlements: Entitlements, violations: Sequence[Violation]) -> list[dict[str, Any]]:
+    found = []
+    for violation in violations:
+        offers = [
+            (add_on.price * units, add_on, units)
+            for add_on in entitlements.catalogue.add_ons.values()
+            if entitlements.plan_id in add_on.plans and (units := _units(add_on, violation))
+        ]
+        if offers:
+            price, add_on, units = min(offers, key=lambda offer: (offer[0], offer[2]))
+            what = add_on.name if units == 1 else f"{units} x {add_on.name}"
+            found.append(
+                {
+                    "kind": "add_on",
+                    "label": f"Add {what}, {money(price, entitlements.catalogue.currency)}",
+                    "sku": add_on.sku,
+                    "quantity": units,
+                    "price": _price(price, entitlements),
+                    "url": _page(scope, f"sku={add_on.sku}&quantity={units}"),
+                    "resolves": [violation.limit],
+                }
+            )
+    return found
+
+
+def _units(add_on: AddOn, violation: Violation) -> int:
+    """How many of the add-on cure the violation; 0 if it can't."""
+    if violation.kind == "channel":
+        return int(add_on.channel == violation.limit.removeprefix(CHANNEL_PREFIX))
+    adds = add_on.adds.get(violation.limit, 0)
+    return ceil(violation.shortfall / adds) if adds else 0
+
+
+def _overage(
+    entitlements: Entitlements, violations: Sequence[Violation], counts: Mapping[str, Count]
+) -> list[dict[str, Any]]:
+    volume = next((violation for violation in violations if violation.limit == OVERAGE_KEY), None)
+    if volume is None or volume.shortfall > overage_left(entitlements, counts.get(OVERAGE_KEY, Count())):
+        return []
+    amount = price_of(entitlements, volume.shortfall)
+    return [
+        {
+            "kind": "accept_overage",
+            "label": f"Accept {volume.shortfall:,} over the limit, {money(amount, entitlements.catalogue.currency)}",
+            "quantity": volume.shortfall,
+            "estimate": _price(amount, entitlements),
+            "how": f"Repeat the request with acceptOverage={volume.shortfall}.",
+            "resolves": [OVERAGE_KEY],
+        }
+    ]
+
+
+def _smaller_audience(violations: Sequence[Violation]) -> list[dict[str, Any]]:
+    caps = [violation.available for violation in violations if violation.limit in REDUCIBLE]
+    if not caps or min(caps) < 1:
+        return []
+    resolves = [violation.limit for violation in violations if violation.limit in REDUCIBLE]
+    label = f"Reduce the audience to {min(caps):,}"
+    return [{"kind": "reduce_audience", "label": label, "max": min(caps), "resolves": resolves}]
+
+
+def _wait(entitlements: Entitlements, violations: Sequence[Violation]) -> list[dict[str, Any]]:
+    """Until the next period, for counts that an empty period would take."""
+    waits = [each for each in violations if each.period is not None and each.requested <= each.allowed]
+    if not waits:
+        return []
+    label = f"Wait until {_day(waits[0])}"
+    until = entitlements.period.end.isoformat().replace("+00:00", "Z")
+    return [{"kind": "wait", "label": label, "until": until, "resolves": [violation.limit for violation in waits]}]
+
+
+def _price(amount: Decimal, entitlements: Entitlements) -> dict[str, str]:
+    return {"amount": f"{amount:.2f}", "currency": entitlements.catalogue.currency}
+
+
+def _page(scope: Scope, query: str) -> str:
+    return f"{settings.PUBLIC_URL}{navigation.url_of(scope, 'plan-and-limits')}?{query}"

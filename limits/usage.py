@@ -1,0 +1,116 @@
+"""usage(): each limit as people see it: used, reserved, left, and when it starts anew."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q
+
+from limits import entitlements, periods
+from limits.asks import pool_of
+from limits.entitlements import Entitlements
+from limits.keys import DIMENSIONS
+from limits.models import UsageCounter
+from projects.scoping import Scope
+
+WARN_PERCENT = 75  # from here on a bar is amber
+TILES = ("active_campaigns", "included_email_volume", "templates", "email_campaigns_per_month")  # above the campaigns
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUsage:
+    """One limit now. For gauges everything that lives counts as used; for caps nothing is kept."""
+
+    key: str
+    label: str  # "Email volume, November"
+    title: str  # "Email volume"
+    detail: str
+    kind: Literal["gauge", "cap", "counter"]
+    unit: str
+    used: int
+    reserved: int
+    allowed: int | None  # None is unlimited
+    included: int | None
+    added: int  # by add-ons
+    resets_at: datetime | None
+
+    @property
+    def current(self) -> int:
+        return self.used + self.reserved
+
+    @property
+    def left(self) -> int | None:
+        return None if self.allowed is None else max(0, self.allowed - self.current)
+
+    @property
+    def percent(self) -> int:
+        return self.current * 100 // self.allowed if self.allowed else 0
+
+    @property
+    def tone(self) -> str:
+        """Of the bar: "" is quiet, "warn" from 75 percent on, "bad" when it is full."""
+        if self.allowed is None or self.kind == "cap":
+            return ""
+        return "bad" if self.current >= self.allowed else "warn" if self.percent >= WARN_PERCENT else ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "limit": self.key,
+            "label": self.title,
+            "kind": self.kind,
+            "unit": self.unit,
+            "used": self.used,
+            "reserved": self.reserved,
+            "left": self.left,
+            "allowed": self.allowed,
+            "included": self.included,
+            "addOns": self.added,
+            "resetsAt": self.resets_at,
+        }
+
+
+def usage(*, scope: Scope, now: datetime) -> tuple[LimitUsage, ...]:
+    """Every limit of the scope's pool, in the order of keys.DIMENSIONS."""
+    return of(entitlements.effective(scope=scope, at=now), pool_of(scope))
+
+
+def of(found: Entitlements, pool: str) -> tuple[LimitUsage, ...]:
+    begins = Q(period_start=periods.ALWAYS) | Q(period_start=found.period.start)
+    counters = {row.limit_key: row for row in UsageCounter.objects.filter(begins, pool=pool)}
+    return tuple(_line(found, key, counters.get(key)) for key in DIMENSIONS)
+
+
+def tiles(*, scope: Scope, now: datetime) -> tuple[LimitUsage, ...]:
+    """The four limits above the list of campaigns."""
+    found = {line.key: line for line in usage(scope=scope, now=now)}
+    return tuple(found[key] for key in TILES)
+
+
+def period_name(found: Entitlements) -> str:
+    """ "November", or "14 Nov to 14 Dec" when the period is not a calendar month."""
+    zone = ZoneInfo(found.time_zone)
+    start, end = found.period.start.astimezone(zone), found.period.end.astimezone(zone)
+    return f"{start:%B}" if start.day == 1 else f"{start.day} {start:%b} to {end.day} {end:%b}"
+
+
+def _line(found: Entitlements, key: str, counter: UsageCounter | None) -> LimitUsage:
+    dimension = DIMENSIONS[key]
+    used, reserved = (counter.used, counter.reserved) if counter else (0, 0)
+    if dimension.kind == "gauge":
+        used, reserved = used + reserved, 0
+    counted = dimension.kind == "counter"
+    return LimitUsage(
+        key=key,
+        label=f"{dimension.label}, {period_name(found)}" if counted else dimension.label,
+        title=dimension.label,
+        detail=dimension.detail,
+        kind=dimension.kind,
+        unit=dimension.unit,
+        used=used,
+        reserved=reserved,
+        allowed=found.limits[key],
+        included=found.included[key],
+        added=found.added(key),
+        resets_at=found.period.end if counted else None,
+    )
