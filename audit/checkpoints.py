@@ -3,6 +3,7 @@
 Audit stands below webhooks, so it can't publish. Whoever can registers itself with `on_signed`.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
@@ -70,12 +71,15 @@ def chains_to_sign(*, before: datetime) -> list[int]:
 
 
 def as_json(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The checkpoint as it is published: the signed note as text, the signature and the key's id."""
+    """The checkpoint as it is published. `signature` is over the UTF-8 bytes of `note`; `key` is the public key."""
+    note = bytes(checkpoint.note)
     return {
-        "note": bytes(checkpoint.note).decode(),
+        "sequence": checkpoint.sequence,
+        "hash": json.loads(note)["head"],
         "signature": bytes(checkpoint.signature).hex(),
+        "key": signatures.public_key().hex(),
         "keyId": checkpoint.key_id,
-        "publicKey": signatures.public_key().hex(),
+        "note": note.decode(),
         "signedAt": redaction.timestamp(checkpoint.signed_at),
     }
 

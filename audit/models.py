@@ -95,7 +95,7 @@ class EntryLabel(models.Model):
 
 
 class Checkpoint(models.Model):
-    """The signed statement that a chain had `sequence` entries and this head. A shorter or rewritten chain contradicts it."""
+    """The signed statement that a chain had `sequence` entries and this head: a rewritten chain contradicts it."""
 
     chain = models.ForeignKey(Chain, models.PROTECT, related_name="checkpoints")
     environment = models.ForeignKey("projects.Environment", models.PROTECT, null=True, related_name="+")
@@ -135,7 +135,7 @@ class Book(ScopedModel):
 
 
 class LedgerBatch(ScopedModel):
-    """The postings of one call of `ledger.post`, with their digest. Sealed once into the chain, otherwise never changed."""
+    """The postings of one call of `ledger.post`, with their digest. Sealed once into the chain, else never changed."""
 
     id_prefix = "lbt"
 

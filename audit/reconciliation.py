@@ -102,7 +102,7 @@ def resolve(*, scope: Scope, actor: Actor, break_id: str, reason: str, now: date
 
 
 def close(*, scope: Scope, job_id: int, subject: chain.Subject, now: datetime, actor: Actor = SYSTEM) -> Book:
-    """The book is closed and the chain says so. BooksStayOpen while messages are open or a difference is unexplained."""
+    """The book is closed and the chain says so. BooksStayOpen while messages or differences are open."""
     sql.require_transaction()
     book: Book = Book.objects.within(scope).select_for_update().get(job_id=job_id)
     if book.closed_at is not None:
