@@ -1,37 +1,29 @@
 """How many people a rule matches, how many of them can be contacted, and why not the others: counted live.
 
-Exact within `BUDGET_MILLISECONDS`. Beyond that the same statements run over a sample of the table, and the answer says
-"about": `exact` is False and the numbers are rounded to two digits.
+Exact within a budget of two seconds. Beyond that the same statements run over a sample of the table, and the answer
+says "about": `exact` is False and the numbers are rounded to two digits.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
-from django.db import OperationalError, connection, transaction
-from psycopg import errors, sql
+from django.db import OperationalError, connection
 
-from audiences.channels import CHANNEL_BITS
-from audiences.models import Person
-from audiences.reasons import REASONS
+from audiences import counting
 from audiences.rules.ast import Rule
 from audiences.rules.clock import Clock
-from audiences.rules.compile import Compiled, compiled, over_truth
-from audiences.rules.explain import Truth, evaluate
+from audiences.rules.compile import compiled
+from audiences.rules.explain import Facts, Truth, evaluate, seen_value
 from audiences.rules.fields import find as find_field
 from audiences.rules.reading import facts_of
+from audiences.rules.sentence import distance_words
 from audiences.rules.vocabulary import Vocabulary, load
-from lamba_campaigns.lib.sql import statement
 from projects.scoping import Scope
 
-BUDGET_MILLISECONDS: Final = 2_000  # of each statement; then the sample answers
-SAMPLE_PEOPLE: Final = 50_000  # about how many rows a sample reads
-PEOPLE_SHOWN: Final = 4
 REASON_PARTS_MAX: Final = 3
-_WHOLE: Final = sql.SQL("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,149 +53,86 @@ def count(*, scope: Scope, rule: Rule, channel: str, now: datetime, with_people:
     """Count the rule as of `now`. Nothing is stored. `with_people` adds up to four who are in."""
     started = time.perf_counter()
     vocabulary = load(scope)
-    asked = _Question(scope, rule, channel, compiled(rule, scope=scope, now=now, vocabulary=vocabulary))
-    found = _exact(asked) or _estimate(asked)
-    shown = _people(asked, vocabulary, now) if with_people and found.contactable else ()
+    asked = counting.Question(scope, rule, channel, compiled(rule, scope=scope, now=now, vocabulary=vocabulary))
+    found, some = _within_budget(asked, with_people)
     return Preview(
         people=found.people,
         matched=found.matched,
-        contactable=found.matched - sum(found.excluded.values()),
+        contactable=found.contactable,
         excluded=found.excluded,
         per_node=found.per_node,
         exact=found.exact,
+        sample=_shown(asked, some, vocabulary, now),
         milliseconds=round(1000 * (time.perf_counter() - started)),
-        sample=shown,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    scope: Scope
-    rule: Rule
-    channel: str
-    sql: Compiled
-
-    def params(self) -> dict[str, Any]:
-        return {
-            **self.sql.params,
-            "environment": self.scope.environment_id,
-            "channel": CHANNEL_BITS[self.channel],
-            "by_address": self.channel == "email",
-            "shown": PEOPLE_SHOWN,
-        }
+_Some = list[tuple[int, str]]  # person id, public id
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    people: int
-    matched: int
-    excluded: Mapping[str, int]
-    per_node: Mapping[str, int]
-    exact: bool = True
-
-    @property
-    def contactable(self) -> int:
-        return self.matched - sum(self.excluded.values())
-
-
-def _exact(asked: _Question) -> _Counts | None:
-    """The counts over everybody, or None when they take too long."""
+def _within_budget(asked: counting.Question, with_people: bool) -> tuple[counting.Counts, _Some]:
+    found: counting.Counts | None = None
     try:
-        with _budget():
-            return _counts(asked, _WHOLE)
+        with counting.budget():
+            found = counting.counted(asked, counting.WHOLE)
+            return found, _some(asked) if with_people and found.contactable else []
     except OperationalError as refusal:
-        if not isinstance(refusal.__cause__, errors.QueryCanceled):
+        if not counting.was_cancelled(refusal):
             raise
-        return None
+    return found or counting.estimate(asked), []
 
 
-def _estimate(asked: _Question) -> _Counts:
-    """The counts over a sample of the table's pages, scaled. Twins by address can't be seen in a sample."""
-    people = Person.objects.within(asked.scope).filter(erased_at=None).count()
-    percent = min(100.0, max(0.01, 100 * SAMPLE_PEOPLE / max(1, people)))
-    counts = _counts(asked, sql.SQL("TABLESAMPLE SYSTEM ({}) REPEATABLE (7)").format(sql.Literal(percent)))
-    share = people / counts.people if counts.people else 0.0
-    matched = _about(counts.matched * share)
-    excluded = {reason: _about(found * share) for reason, found in counts.excluded.items()}
-    per_node = {path: _about(found * share) for path, found in counts.per_node.items()}
-    return _Counts(people, matched, excluded, per_node, exact=False)
-
-
-def _counts(asked: _Question, sample: sql.Composable) -> _Counts:
-    nodes = over_truth(asked.rule, "t.truth")
-    counts = sql.SQL(", ").join([sql.SQL("count(*) FILTER (WHERE {})").format(node) for node in nodes.values()])
-    by_node = _statement("preview_nodes", people=_from(sample), counts=counts, truth=asked.sql.truth)
-    reasons = _statement("preview_reasons", people=_from(sample), predicate=asked.sql.predicate)
+def _some(asked: counting.Question) -> _Some:
+    people = counting.everybody(counting.WHOLE)
     with connection.cursor() as cursor:
-        cursor.execute(by_node, asked.params())
-        people, *per_node = cursor.fetchone() or (0,)
-        cursor.execute(reasons, asked.params())
-        left_out = {reason: int(found or 0) for reason, found in cursor.fetchall()}
-    excluded = {name: left_out[number] for number, name in REASONS.items() if left_out.get(number)}
-    by_path = dict(zip(nodes, per_node, strict=True))
-    return _Counts(people, by_path[""], excluded, by_path)
+        cursor.execute(counting.composed("preview_some", people=people, **asked.parts()), asked.params())
+        return list(cursor.fetchall())
 
 
-def _statement(name: str, **parts: sql.Composable) -> sql.Composable:
-    return sql.SQL(statement("audiences", name)).format(**parts)
-
-
-def _from(sample: sql.Composable) -> sql.Composable:
-    return _statement("preview_people", sample=sample)
-
-
-@contextmanager
-def _budget() -> Iterator[None]:
-    """Every statement inside is cancelled after the budget; the transaction around it survives."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = %s", [BUDGET_MILLISECONDS])
-        yield
-        cursor.execute("SET LOCAL statement_timeout = DEFAULT")
-
-
-def _about(number: float) -> int:
-    """Two digits that mean something: 1,234,567 is 1,200,000."""
-    whole = round(number)
-    step: int = 10 ** max(0, len(str(whole)) - 2)
-    return round(whole / step) * step
-
-
-def _people(asked: _Question, vocabulary: Vocabulary, now: datetime) -> tuple[Shown, ...]:
-    try:
-        with _budget(), connection.cursor() as cursor:
-            some = _statement("preview_some", people=_from(_WHOLE), predicate=asked.sql.predicate)
-            cursor.execute(some, asked.params())
-            ids = [row[0] for row in cursor.fetchall()]
-    except OperationalError as refusal:
-        if not isinstance(refusal.__cause__, errors.QueryCanceled):
-            raise
+def _shown(asked: counting.Question, some: _Some, vocabulary: Vocabulary, now: datetime) -> tuple[Shown, ...]:
+    if not some:
         return ()
-    facts = facts_of(scope=asked.scope, person_ids=ids, vocabulary=vocabulary)
     clock = Clock(now, asked.scope.zone)
-    people = Person.objects.within(asked.scope).in_bulk(ids)
-    found = []
-    for pk in ids:
-        tree = evaluate(asked.rule, facts[pk], clock=clock, vocabulary=vocabulary)
-        found.append(Shown(people[pk].public_id, people[pk].label, why(tree)))
-    return tuple(found)
+    facts = facts_of(scope=asked.scope, person_ids=[pk for pk, _ in some], vocabulary=vocabulary)
+    return tuple(
+        Shown(
+            public_id,
+            _label(facts[pk]),
+            why(evaluate(asked.rule, facts[pk], clock=clock, vocabulary=vocabulary), facts[pk], clock),
+        )
+        for pk, public_id in some
+    )
 
 
-def why(tree: Truth) -> str:
-    """One short line of what let this person in: "Germany, last session 2 Nov 2026, 09:12"."""
+def _label(facts: Facts) -> str:
+    """What a person is called on a page, as `Person.label` says it."""
+    halves = " ".join(filter(None, (facts["given_name"], facts["family_name"])))
+    return str(facts["name"] or halves or facts["email"] or facts["external_id"])
+
+
+def why(tree: Truth, facts: Facts, clock: Clock) -> str:
+    """One short line of what let this person in: "Germany, last session 2 d ago"."""
     lines: dict[str, str] = {}
-    for leaf in _reasons_in_favour(tree):
-        asked = find_field(leaf.field) or find_field(leaf.field, "text")
-        assert asked is not None
-        said = leaf.seen if asked.type in ("choice", "set") else f"{asked.name} {leaf.seen}"
-        lines.setdefault(leaf.field, said)
+    for leaf in _in_favour(tree):
+        lines.setdefault(leaf.field, _line(leaf, facts, clock))
     text = ", ".join(list(lines.values())[:REASON_PARTS_MAX])
     return text[:1].upper() + text[1:] if text else "Matches the rules"
 
 
-def _reasons_in_favour(tree: Truth) -> list[Truth]:
-    """Conditions that hold, outside of groups that forbid."""
+def _line(leaf: Truth, facts: Facts, clock: Clock) -> str:
+    asked = find_field(leaf.field) or find_field(leaf.field, "text")
+    assert asked is not None
+    if asked.type == "moment":
+        seen: Any = seen_value(asked, facts, clock)
+        day: date = clock.day_of(seen)
+        return f"{asked.name} {distance_words(day, clock.today)}"
+    return leaf.seen if asked.type in ("choice", "set") else f"{asked.name} {leaf.seen}"
+
+
+def _in_favour(tree: Truth) -> list[Truth]:
+    """Conditions that hold on a known value, outside of groups that forbid."""
     if not tree.mode:
         return [tree] if tree.holds and tree.seen not in ("none", "not known") else []
     if tree.mode == "none" or not tree.holds:
         return []
-    return [leaf for child in tree.children for leaf in _reasons_in_favour(child)]
+    return [leaf for child in tree.children for leaf in _in_favour(child)]

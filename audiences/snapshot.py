@@ -8,14 +8,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final, LiteralString, cast
+from typing import Any, LiteralString, cast
 
 from django.db import connection
 from django.db.models import QuerySet
 from psycopg import sql as compose
 
 from audiences import people, statements, vocabulary
-from audiences.channels import CHANNEL_BITS
+from audiences.channels import ADDRESSES, CHANNEL_BITS, VALID_ADDRESSES
 from audiences.models import AudienceVersion, Snapshot, SnapshotMember
 from audiences.reasons import INCLUDED, REASONS
 from audiences.rules.compile import Compiled, compiled
@@ -28,18 +28,6 @@ from projects.scoping import SYSTEM, Actor, Scope
 
 FIELDS_MAX = 100
 FREEZE_MEMORY = "64MB"  # of each sort of the freezing statement
-_ADDRESSES: Final[Mapping[str, LiteralString]] = {
-    "email": "p.email",
-    "sms": "coalesce(p.traits ->> 'phone', '')",
-    "in_app": "p.external_id",
-    "webhook": "p.external_id",
-}
-_VALID: Final[Mapping[str, LiteralString]] = {
-    "email": "f.address_state = 1",
-    "sms": "coalesce(p.traits ->> 'phone', '') ~ '^[+][1-9][0-9]{6,14}$'",  # E.164
-    "in_app": "TRUE",
-    "webhook": "TRUE",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +149,7 @@ def ensure_partition(*, month: date) -> None:
             "following": compose.Literal((month + timedelta(days=31)).replace(day=1)),
         }
         for name in ("create_partition", "attach_partition"):
-            cursor.execute(_composed(name).format(**names))
+            cursor.execute(statements.composed(name).format(**names))
 
 
 def _exists(cursor: Any, table: str) -> bool:
@@ -208,9 +196,9 @@ def _insert_members(
     scope: Scope, rule: Compiled, channel: str, fields: tuple[str, ...], snapshot_id: int, month: date
 ) -> tuple[list[sql.Row], str]:
     """[(reason, people, digest sum, digest sum)], and the watermark of the statement that read the facts."""
-    statement = _composed("freeze").format(
-        address=compose.SQL(_ADDRESSES[channel]),
-        valid=compose.SQL(_VALID[channel]),
+    statement = statements.composed("freeze").format(
+        address=compose.SQL(ADDRESSES[channel]),
+        valid=compose.SQL(VALID_ADDRESSES[channel]),
         truth=rule.truth,
         predicate=rule.predicate,
         fields=_fields(scope, fields),
@@ -266,8 +254,3 @@ def _require_known(names: tuple[str, ...]) -> None:
             next_step=f"Use {', '.join(sorted(people.FIELD_NAMES))} or person.traits.<name>.",
             problems=tuple(FieldProblem("#/fields", "unknown_field", name) for name in unknown),
         )
-
-
-def _composed(name: str) -> compose.SQL:
-    """A statement of ours as a template: the text is a file of this app, never data."""
-    return compose.SQL(cast(LiteralString, sql.statement("audiences", name)))

@@ -21,12 +21,12 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _CONDITION_KEYS = ("field", "op", "value", "type")
 
 
-class _Bad(Exception):
-    """One wrong value: a code, and what was given and is accepted."""
+class _Wrong(Exception):
+    """One wrong place: where it is below the node, a code, and what was given and is accepted."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, where: str = "") -> None:
         super().__init__(detail)
-        self.code, self.detail = code, detail
+        self.code, self.detail, self.where = code, detail, where
 
 
 def parse(given: Any, vocabulary: Vocabulary | None = None, *, at: str = "#") -> Rule:
@@ -37,7 +37,7 @@ def parse(given: Any, vocabulary: Vocabulary | None = None, *, at: str = "#") ->
     """
     reader = _Reader(vocabulary)
     root = reader.root(given, at)
-    if reader.problems or root is None:
+    if reader.problems or not isinstance(root, Group):
         count = len(reader.problems)
         places = "1 place" if count == 1 else f"{count} places"
         raise Invalid(
@@ -49,118 +49,132 @@ def parse(given: Any, vocabulary: Vocabulary | None = None, *, at: str = "#") ->
 
 
 class _Reader:
-    """Walks the JSON once and collects problems instead of stopping at the first."""
+    """Walks the JSON once. A wrong node is noted and left out, so that the problems of all others are found too."""
 
     def __init__(self, vocabulary: Vocabulary | None) -> None:
         self.vocabulary = vocabulary
         self.problems: list[FieldProblem] = []
         self.condition_count = 0
 
-    def root(self, given: Any, at: str) -> Group | None:
-        if not isinstance(given, dict) or "field" in given:
-            return self._wrong(at, "not_a_group", f'{_shown(given)} is not a group. Start with {{"all": [ … ]}}.')
-        found = self._group(given, at, depth=1)
+    def root(self, given: Any, at: str) -> Node | None:
+        found = self._noted(self._root, given, at, 1)
         if self.condition_count > CONDITIONS_MAX:
             detail = f"A rule may have {CONDITIONS_MAX} conditions; this one has {self.condition_count}."
-            return self._wrong(at, "too_many_conditions", detail)
+            self.problems.append(FieldProblem(at, "too_many_conditions", detail))
         return found
 
-    def _node(self, given: Any, at: str, depth: int) -> Node | None:
+    def _noted(self, read: Callable[[Any, str, int], Node], given: Any, at: str, depth: int) -> Node | None:
+        try:
+            return read(given, at, depth)
+        except _Wrong as wrong:
+            self.problems.append(FieldProblem(f"{at}{wrong.where}", wrong.code, wrong.detail))
+            return None
+
+    def _root(self, given: Any, at: str, depth: int) -> Node:
+        if not isinstance(given, dict) or "field" in given:
+            raise _Wrong("not_a_group", f'{_shown(given)} is not a group. Start with {{"all": [ … ]}}.')
+        return self._group(given, at, depth)
+
+    def _node(self, given: Any, at: str, depth: int) -> Node:
         if isinstance(given, dict) and any(mode in given for mode in MODES):
             return self._group(given, at, depth)
         if isinstance(given, dict) and ("field" in given or "op" in given):
             self.condition_count += 1
             return self._condition(given, at)
         accepted = 'a condition {"field", "op", "value"} or a group {"all" | "any" | "none": [ … ]}'
-        return self._wrong(at, "not_a_node", f"{_shown(given)} was given; {accepted} is accepted.")
+        raise _Wrong("not_a_node", f"{_shown(given)} was given; {accepted} is accepted.")
 
-    def _group(self, given: dict[str, Any], at: str, depth: int) -> Group | None:
+    def _group(self, given: dict[str, Any], at: str, depth: int) -> Group:
         modes: list[Mode] = [mode for mode in MODES if mode in given]
         if len(given) != 1 or len(modes) != 1:
             keys = ", ".join(sorted(map(str, given))) or "nothing"
-            return self._wrong(at, "not_a_group", f"A group has exactly one of all, any, none; this has {keys}.")
+            raise _Wrong("not_a_group", f"A group has exactly one of all, any, none; this has {keys}.")
         mode = modes[0]
-        place, children = f"{at}/{mode}", given[mode]
+        children = given[mode]
         if not isinstance(children, list):
-            return self._wrong(place, "not_a_list", f"{_shown(children)} was given; a list of conditions is accepted.")
+            raise _Wrong("not_a_list", f"{_shown(children)} was given; a list of conditions is accepted.", f"/{mode}")
         if depth > DEPTH_MAX:
-            return self._wrong(at, "too_deep", f"Groups may be nested {DEPTH_MAX} deep; this one is at depth {depth}.")
+            raise _Wrong("too_deep", f"Groups may be nested {DEPTH_MAX} deep; this one is at depth {depth}.")
         if not children and (depth > 1 or mode != "all"):
-            detail = 'The group is empty. Add a condition or remove the group; only a rule of {"all": []} is everyone.'
-            return self._wrong(place, "empty_group", detail)
-        found = [self._node(child, f"{place}/{index}", depth + 1) for index, child in enumerate(children)]
+            detail = (
+                'The group is empty. Add a condition or remove the group; only a whole rule of {"all": []} is everyone.'
+            )
+            raise _Wrong("empty_group", detail, f"/{mode}")
+        found = [
+            self._noted(self._node, child, f"{at}/{mode}/{index}", depth + 1) for index, child in enumerate(children)
+        ]
         return Group(mode, tuple(child for child in found if child is not None))
 
-    def _condition(self, given: dict[str, Any], at: str) -> Condition | None:
+    def _condition(self, given: dict[str, Any], at: str) -> Condition:
         for key in sorted(set(map(str, given)) - set(_CONDITION_KEYS)):
-            accepted = ", ".join(_CONDITION_KEYS)
-            self._wrong(f"{at}/{_escape(key)}", "unknown_field", f"Unknown key {key!r}. Accepted here: {accepted}.")
-        asked = self._field(given, at)
-        if asked is None:
-            return None
+            detail = f"Unknown key {key!r}. Accepted here: {', '.join(_CONDITION_KEYS)}."
+            self.problems.append(FieldProblem(f"{at}/{_escape(key)}", "unknown_field", detail))
+        asked = _field(given)
         chosen = operator(asked.type, given["op"]) if isinstance(given.get("op"), str) else None
         if chosen is None:
             accepted = ", ".join(each.key for each in operators_of(asked.type))
             detail = f"{_shown(given.get('op'))} is no operator of {asked.label}. Accepted: {accepted}."
-            return self._wrong(f"{at}/op", "unknown_operator", detail)
-        try:
-            value = _value(given, asked, chosen, self.vocabulary)
-        except _Bad as bad:
-            return self._wrong(f"{at}/value", bad.code, bad.detail)
+            raise _Wrong("unknown_operator", detail, "/op")
+        value = _value(given, asked, chosen, self.vocabulary)
         return Condition(asked.key, chosen.key, value, asked.type if asked.storage == "trait" else None)
 
-    def _field(self, given: dict[str, Any], at: str) -> fields.Field | None:
-        key, trait_type = given.get("field"), given.get("type")
-        is_trait = isinstance(key, str) and key.startswith(fields.TRAIT_PREFIX)
-        if is_trait and trait_type not in fields.TRAIT_TYPES:
-            accepted = ", ".join(fields.TRAIT_TYPES)
-            detail = f"A trait needs its type; {_shown(trait_type)} was given. Accepted: {accepted}."
-            return self._wrong(f"{at}/type", "unknown_type", detail)
-        if not is_trait and trait_type is not None:
-            return self._wrong(f"{at}/type", "unknown_field", "Only traits take a type; this field has its own.")
-        found = fields.find(key, trait_type) if isinstance(key, str) else None
-        if found is None:
-            accepted = f"{', '.join(fields.CATALOGUE)} or trait.<name>"
-            return self._wrong(f"{at}/field", "unknown_field", f"{_shown(key)} is no field. Accepted: {accepted}.")
-        return found
 
-    def _wrong(self, pointer: str, code: str, detail: str) -> Any:
-        """Note the problem; the answer, None, stands for the node that could not be read."""
-        self.problems.append(FieldProblem(pointer, code, detail))
+def _field(given: dict[str, Any]) -> fields.Field:
+    key, trait_type = given.get("field"), given.get("type")
+    is_trait = isinstance(key, str) and key.startswith(fields.TRAIT_PREFIX)
+    if is_trait and trait_type not in fields.TRAIT_TYPES:
+        accepted = ", ".join(fields.TRAIT_TYPES)
+        detail = f"A trait needs its type; {_shown(trait_type)} was given. Accepted: {accepted}."
+        raise _Wrong("unknown_type", detail, "/type")
+    if not is_trait and trait_type is not None:
+        raise _Wrong("unknown_field", "Only traits take a type; this field has its own.", "/type")
+    found = fields.find(key, trait_type) if isinstance(key, str) else None
+    if found is None:
+        accepted = f"{', '.join(fields.CATALOGUE)} or trait.<name>"
+        raise _Wrong("unknown_field", f"{_shown(key)} is no field. Accepted: {accepted}.", "/field")
+    return found
 
 
 def _value(given: dict[str, Any], asked: fields.Field, chosen: Operator, vocabulary: Vocabulary | None) -> Value:
     value = given.get("value")
     if chosen.takes == "nothing":
         if value is not None:
-            raise _Bad("unexpected_value", f"{_shown(value)} was given; {chosen.key} takes no value.")
+            raise _Wrong("unexpected_value", f"{_shown(value)} was given; {chosen.key} takes no value.", "/value")
         return None
     if "value" not in given:
-        raise _Bad("missing_value", f"{asked.label} {chosen.words} what? A value is missing.")
+        raise _Wrong("missing_value", f"{asked.label} {chosen.words} what? A value is missing.", "/value")
 
     def one(each: Any) -> Scalar:
         return _scalar(each, asked, chosen, vocabulary)
 
-    if chosen.takes == "many":
-        return _many(value, one)
-    if chosen.takes in ("range", "days_range"):
-        return _range(value, one)
-    return one(value)
+    try:
+        if chosen.takes == "many":
+            return _many(value, one)
+        return _range(value, one) if chosen.takes in ("range", "days_range") else one(value)
+    except _Wrong as wrong:
+        raise _Wrong(wrong.code, wrong.detail, f"/value{wrong.where}") from None
 
 
 def _many(value: Any, one: Callable[[Any], Scalar]) -> tuple[Scalar, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= VALUES_MAX:
-        raise _Bad("not_a_list", f"{_shown(value)} was given; a list of 1 to {VALUES_MAX} values is accepted.")
-    return tuple(sorted({one(each) for each in value}, key=str))
+        raise _Wrong("not_a_list", f"{_shown(value)} was given; a list of 1 to {VALUES_MAX} values is accepted.")
+    return tuple(sorted({_at(index, one, each) for index, each in enumerate(value)}, key=str))
 
 
 def _range(value: Any, one: Callable[[Any], Scalar]) -> tuple[Scalar, ...]:
     if not isinstance(value, list) or len(value) != 2:
-        raise _Bad("not_a_range", f"{_shown(value)} was given; a list of two values, [from, to], is accepted.")
-    low, high = one(value[0]), one(value[1])
+        raise _Wrong("not_a_range", f"{_shown(value)} was given; a list of two values, [from, to], is accepted.")
+    low, high = _at(0, one, value[0]), _at(1, one, value[1])
     if low > high:  # type: ignore[operator]
-        raise _Bad("not_a_range", f"{_shown(value)} runs backwards; the first value may not be above the second.")
+        raise _Wrong("not_a_range", f"{_shown(value)} runs backwards; the first value may not be above the second.")
     return (low, high)
+
+
+def _at(index: int, one: Callable[[Any], Scalar], value: Any) -> Scalar:
+    try:
+        return one(value)
+    except _Wrong as wrong:
+        raise _Wrong(wrong.code, wrong.detail, f"/{index}") from None
 
 
 def _scalar(value: Any, asked: fields.Field, chosen: Operator, vocabulary: Vocabulary | None) -> Scalar:
@@ -173,7 +187,7 @@ def _scalar(value: Any, asked: fields.Field, chosen: Operator, vocabulary: Vocab
     if asked.type == "boolean":
         if isinstance(value, bool):
             return value
-        raise _Bad("not_a_boolean", f"{_shown(value)} was given; true or false is accepted.")
+        raise _Wrong("not_a_boolean", f"{_shown(value)} was given; true or false is accepted.")
     text = _text(value)
     return _name(text, asked, vocabulary) if asked.type in ("choice", "set") else text
 
@@ -181,7 +195,7 @@ def _scalar(value: Any, asked: fields.Field, chosen: Operator, vocabulary: Vocab
 def _days(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= DAYS_MAX:
         return value
-    raise _Bad("not_days", f"{_shown(value)} was given; a whole number of days from 0 to {DAYS_MAX} is accepted.")
+    raise _Wrong("not_days", f"{_shown(value)} was given; a whole number of days from 0 to {DAYS_MAX} is accepted.")
 
 
 def _day(value: Any) -> str:
@@ -191,22 +205,22 @@ def _day(value: Any) -> str:
                 return value
         except ValueError:
             pass
-    raise _Bad("not_a_date", f"{_shown(value)} was given; a date such as 2026-11-23 is accepted.")
+    raise _Wrong("not_a_date", f"{_shown(value)} was given; a date such as 2026-11-23 is accepted.")
 
 
 def _number(value: Any) -> int | float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= NUMBER_MAX:
         return int(value) if float(value).is_integer() else value
     wrong = "NaN" if isinstance(value, float) and math.isnan(value) else _shown(value)
-    raise _Bad("not_a_number", f"{wrong} was given; a number up to {NUMBER_MAX} is accepted.")
+    raise _Wrong("not_a_number", f"{wrong} was given; a number up to {NUMBER_MAX} is accepted.")
 
 
 def _text(value: Any) -> str:
     text = value.strip() if isinstance(value, str) else ""
     if not text:
-        raise _Bad("not_a_text", f"{_shown(value)} was given; a text that is not empty is accepted.")
+        raise _Wrong("not_a_text", f"{_shown(value)} was given; a text that is not empty is accepted.")
     if len(text) > TEXT_LENGTH_MAX or not _storable(text):
-        raise _Bad("not_a_text", f"A text of up to {TEXT_LENGTH_MAX} printable characters is accepted.")
+        raise _Wrong("not_a_text", f"A text of up to {TEXT_LENGTH_MAX} printable characters is accepted.")
     return text
 
 
@@ -221,7 +235,7 @@ def _name(text: str, asked: fields.Field, vocabulary: Vocabulary | None) -> str:
     if text in accepted or (vocabulary is None and asked.vocabulary):
         return text
     shown = ", ".join(accepted[:20]) + (" …" if len(accepted) > 20 else "") if accepted else "none was seen here yet"
-    raise _Bad("unknown_value", f"{text!r} is no {asked.label.lower()} here. Accepted: {shown}.")
+    raise _Wrong("unknown_value", f"{text!r} is no {asked.label.lower()} here. Accepted: {shown}.")
 
 
 def _shown(value: Any) -> str:

@@ -52,6 +52,14 @@ def moment_words(moment: datetime) -> str:
     return f"{moment.day} {moment:%b %Y, %H:%M}"
 
 
+def distance_words(day: date, today: date) -> str:
+    """How far a day is: today, 2 d ago, in 46 d."""
+    days = (day - today).days
+    if days == 0:
+        return "today"
+    return f"in {days} d" if days > 0 else f"{-days} d ago"
+
+
 def number_words(number: int | float | Decimal) -> str:
     return f"{number:,}"
 
