@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, LiteralString, cast
+from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet
