@@ -8,7 +8,7 @@ from django import forms
 from django.core.validators import validate_email
 
 from projects.models import Environment, Preference, Project
-from projects.roles import PERMISSION_GROUPS, ROLE_CHOICES, ROLE_WORDS
+from projects.roles import PERMISSION_GROUPS, ROLE_CHOICES
 
 ALLOW_LIST_MAX = 50
 KEY_LIVES = {30: "30 days", 90: "90 days", 365: "1 year"}
@@ -89,9 +89,7 @@ class AllowListForm(forms.Form):
 
 class MemberForm(forms.Form):
     email = forms.EmailField(label="Email", widget=forms.EmailInput({"autocomplete": "off"}))
-    role = forms.ChoiceField(
-        label="Role", choices=[(role, f"{name}: {ROLE_WORDS[role]}") for role, name in ROLE_CHOICES]
-    )
+    role = forms.ChoiceField(label="Role", choices=ROLE_CHOICES, initial="viewer")
 
 
 class RoleForm(forms.Form):

@@ -20,7 +20,7 @@ from projects import members as membership
 from projects import profile
 from projects.forms import AllowListForm, KeyForm, MemberForm, PreferenceForm, ProjectForm, RoleForm, SenderForm
 from projects.models import Preference, Project
-from projects.roles import PERMISSION_GROUPS
+from projects.roles import PERMISSION_GROUPS, ROLE_WORDS
 
 
 @require_safe
@@ -162,7 +162,7 @@ def _members_page(request: ConsoleRequest, form: MemberForm, *, status: int) -> 
         {"member": member, "id": membership.member_id(member), "form": RoleForm({"role": member.role}, auto_id=False)}
         for member in membership.listed(scope=request.scope)
     ]
-    context = {"nav": "settings", "rows": rows, "form": form, "you": request.actor.id}
+    context = {"nav": "settings", "rows": rows, "form": form, "you": request.actor.id, "role_words": ROLE_WORDS}
     return page(request, "projects/members.html", context, status=status)
 
 

@@ -1,6 +1,6 @@
 """Pages that belong to no app: find, theme, health, and what each refusal means."""
 
-from typing import Any
+from dataclasses import dataclass
 
 from django.db import DatabaseError, connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -56,19 +56,31 @@ def health(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One kind of refusal, as its page shows it."""
+
+    slug: str
+    code: str
+    status: int
+    title: str
+    text: str
+
+
 @require_GET
 def refusal(request: HttpRequest, code: str) -> HttpResponse:
     """The page that `type` of a problem document points to."""
-    kinds = {kind.code.lower().replace("_", "-"): kind for kind in _kinds(DomainError)}
-    if code not in kinds:
+    known = {meaning.slug: meaning for meaning in map(_meaning, _kinds(DomainError))}
+    if code not in known:
         raise Http404
-    return page(request, "errors/meaning.html", {"kind": kinds[code], "meaning": _prose(kinds[code]), "kinds": kinds})
+    everything = sorted(known.values(), key=lambda meaning: (meaning.status, meaning.code))
+    return page(request, "errors/meaning.html", {"meaning": known[code], "everything": everything})
 
 
 def _kinds(base: type[DomainError]) -> list[type[DomainError]]:
     return [found for kind in base.__subclasses__() for found in [kind, *_kinds(kind)]]
 
 
-def _prose(kind: type[Any]) -> str:
-    own = kind.__dict__.get("__doc__") or ""
-    return " ".join(own.split())
+def _meaning(kind: type[DomainError]) -> Meaning:
+    own = " ".join((kind.__dict__.get("__doc__") or "").split())
+    return Meaning(kind.code.lower().replace("_", "-"), kind.code, kind.status, kind.title, own)
