@@ -77,7 +77,7 @@ class Balance:
 def open_book(
     *, scope: Scope, job_id: int, subject: str, planned: int, pending: int, excluded: Mapping[str, int], now: datetime
 ) -> None:
-    """The book of `job_id` exists, its planned messages in `pending` and `excluded` by reason. Repeating is harmless."""
+    """The book of `job_id` exists, its messages in `pending` and `excluded` by reason. Repeating is harmless."""
     sql.require_transaction()
     assert planned == pending + sum(excluded.values()), "every planned message is pending or excluded"
     Book.objects.bulk_create(

@@ -82,7 +82,7 @@ def score(*, planned: int, residual: int, differing: int) -> int:
 def resolve(*, scope: Scope, actor: Actor, break_id: str, reason: str, now: datetime) -> Break:
     """A person explains a difference: it counts no longer, unless its quantity changes."""
     sql.require_transaction()
-    found = Break.objects.within(scope).select_for_update().filter(public_id=break_id).first()
+    found: Break | None = Break.objects.within(scope).select_for_update().filter(public_id=break_id).first()
     if found is None:
         raise NotFound("There is no such difference.")
     if found.state != "open":

@@ -97,7 +97,9 @@ def reserve(
     """
     sql.require_transaction()
     sql.rows("limits", "hold_purpose", {"name": f"limits:{scope.environment_id}:{purpose}"})
-    existing = Reservation.objects.within(scope).filter(purpose=purpose, state__in=ALIVE).order_by("-pk").first()
+    existing: Reservation | None = (
+        Reservation.objects.within(scope).filter(purpose=purpose, state__in=ALIVE).order_by("-pk").first()
+    )
     if existing is not None:
         return existing
     request = resolve(scope, asks, at)

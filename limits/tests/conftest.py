@@ -25,7 +25,7 @@ def reserve(scope: Scope, actor: Actor, now: datetime) -> Reserve:
     """reserve("launch:cmp_1", included_email_volume=10, …) in one transaction; `asks` for names that are no word."""
 
     def call(purpose: str, *, into: Scope | None = None, **given: Any) -> Reservation:
-        options = {name: given.pop(name) for name in ("at", "accept_overage") if name in given}
+        options: dict[str, Any] = {name: given.pop(name) for name in ("at", "accept_overage") if name in given}
         asks = given.pop("asks", None) or [Ask(key, quantity) for key, quantity in given.items()]
         with transaction.atomic():
             return reservations.reserve(
