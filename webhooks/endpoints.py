@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
+from django.conf import settings
+
 from audit import chain
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, Stale
@@ -99,6 +101,11 @@ def send_test(*, scope: Scope, endpoint_id: str, now: datetime) -> str:
         return outbox.publish_to(
             scope=scope, endpoint=endpoint, type="endpoint.test", data={"endpoint": endpoint.public_id}, now=now
         )
+
+
+def receiver_url(endpoint: Endpoint) -> str:
+    """What Lamba or a mail provider is told to post to."""
+    return f"{settings.INGEST_URL}/api/lamba/webhooks/{endpoint.public_id}"
 
 
 def disable(*, scope: Scope, actor: Actor, endpoint: Endpoint, reason: str, now: datetime) -> None:

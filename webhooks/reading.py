@@ -19,6 +19,7 @@ from webhooks.models import (
 
 COUNT_MAX = 10_000
 PAGE_ROWS = 50
+ARRIVALS_LOOKED_AT, ARRIVALS_SHOWN = 200, 10
 
 # the tabs of the inbox: name -> the states it shows
 INBOX_TABS: dict[str, tuple[str, ...]] = {
@@ -74,6 +75,12 @@ def received(*, scope: Scope, event_id: str) -> InboundEvent:
 def conflicts(*, scope: Scope, event_id: str) -> list[InboundConflict]:
     """The other bodies that came under this id, oldest first."""
     return list(InboundConflict.objects.within(scope).filter(event_id=event_id).order_by("id")[:PAGE_ROWS])
+
+
+def arrivals(*, scope: Scope, endpoint: Endpoint) -> list[InboundEvent]:
+    """What this endpoint received among the newest events of its environment."""
+    newest = InboundEvent.objects.within(scope).defer("raw", "error", "headers").order_by("-id")[:ARRIVALS_LOOKED_AT]
+    return [row for row in newest if row.endpoint_id == endpoint.pk][:ARRIVALS_SHOWN]
 
 
 def sent(*, scope: Scope, type: str = "") -> QuerySet[Any]:

@@ -4,21 +4,15 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from rest_framework import serializers
 
 from lamba_campaigns.lib.canonical import strict_loads
 from lamba_campaigns.web.rest import StrictSerializer, etag
-from webhooks import redrive, rotation
+from webhooks import endpoints, redrive, rotation
 from webhooks.catalog import EventType
 from webhooks.models import Delivery, Endpoint, InboundEvent, OutboxEvent
 
 STATES = [state.value for state in InboundEvent.State]
-
-
-def receiver_url(endpoint: Endpoint) -> str:
-    """What Lamba or a mail provider is told to post to."""
-    return f"{settings.INGEST_URL}/api/lamba/webhooks/{endpoint.public_id}"
 
 
 # --- endpoints ------------------------------------------------------------------------------------------------------
@@ -119,7 +113,7 @@ def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
         "direction": endpoint.direction,
         "kind": endpoint.kind,
         "name": endpoint.name,
-        "url": endpoint.url or receiver_url(endpoint),
+        "url": endpoint.url or endpoints.receiver_url(endpoint),
         "eventTypes": endpoint.event_types,
         "apiVersion": endpoint.api_version,
         "status": endpoint.status,
@@ -176,7 +170,9 @@ class RedriveRequest(StrictSerializer):
         max_length=redrive.REDRIVE_EVENTS_MAX,
         required=False,
     )
-    state = serializers.ChoiceField(choices=list(redrive.STATES), required=False)
+    state = serializers.RegexField(
+        f"^({'|'.join(redrive.STATES)})$", required=False, help_text=f"One of {', '.join(redrive.STATES)}."
+    )
     type = serializers.CharField(max_length=120, required=False)
     since = serializers.DateTimeField(required=False)
     until = serializers.DateTimeField(required=False)
