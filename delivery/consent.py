@@ -74,6 +74,9 @@ def suppress(
     """The address is on the list, by an operator's decision. Conflict when it is there already."""
     require_transaction()
     plain = _plain_address(address)
+    if channel not in CHANNEL_BITS:
+        detail = f"A channel is one of {', '.join(CHANNEL_BITS)}."
+        raise Invalid(detail, problems=(FieldProblem("#/channel", "unknown_channel", detail),))
     new = _insert(scope, {plain: detail}, channel, Suppression.Reason.MANUAL, actor.id, actor.label, now)
     if not new:
         raise Conflict(f"{plain} is on the suppression list already.", next_step="Nothing is left to do.")
@@ -139,6 +142,14 @@ def unsuppress(*, scope: Scope, actor: Actor, public_id: str, reason: str, how: 
         before={"channel": row.channel, "reason": row.reason},
         reason=reason,
     )
+    return row
+
+
+def suppression(*, scope: Scope, public_id: str) -> Suppression:
+    """The entry with this id, or NotFound."""
+    row: Suppression | None = Suppression.objects.within(scope).filter(public_id=public_id).first()
+    if row is None:
+        raise NotFound("This address is not on the suppression list.", next_step="Look at the list again.")
     return row
 
 

@@ -144,10 +144,12 @@ def _markdown() -> MarkdownIt:
 
 
 def _link_open(renderer, tokens, index, options, env):  # type: ignore[no-untyped-def]  # the library's own shape
-    """`[Renew now](https://… "button")` is a button."""
+    """`[Renew now](button:https://…)` is a button, and so is `[Renew now](https://… "button")`."""
     token = tokens[index]
-    if token.attrs.get("title") == "button":
-        del token.attrs["title"]
+    href = str(token.attrs.get("href", ""))
+    if href.startswith("button:") or token.attrs.get("title") == "button":
+        token.attrs.pop("title", None)
+        token.attrSet("href", href.removeprefix("button:"))
         token.attrSet("class", "button")
     return renderer.renderToken(tokens, index, options, env)
 

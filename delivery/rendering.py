@@ -106,6 +106,10 @@ def compile(content: Content) -> Compiled:
             parts[name] = liquids.plain.from_string(getattr(content, name))
         except LiquidError as problem:
             problems.append(FieldProblem(f"#/{name}", "liquid_syntax", _first_line(problem)))
+            continue
+        for filter_name in sorted(set(parts[name].filter_names()) - set(liquids.plain.filters)):
+            detail = f"There is no filter {filter_name!r} here."
+            problems.append(FieldProblem(f"#/{name}", "unknown_filter", detail))
     if not problems:
         try:
             html, text = markup.build(content.body, content.preheader, content.from_name)

@@ -9,7 +9,6 @@ from rest_framework.response import Response
 from delivery import consent, listing
 from delivery.api import serializers as shapes
 from delivery.models import CapturedMail, SendJob, Suppression
-from lamba_campaigns.lib.errors import NotFound
 from lamba_campaigns.lib.sql import durable
 from lamba_campaigns.web.idempotency import idempotent
 from lamba_campaigns.web.pagination import page
@@ -62,10 +61,7 @@ class SuppressionDetail(RestView):
         responses=shapes.SuppressionResponse,
     )
     def get(self, request: Request, suppression: str) -> Response:
-        row = Suppression.objects.within(self.scope).filter(public_id=suppression).first()
-        if row is None:
-            raise NotFound(f"There is no suppression {suppression} in this environment.")
-        return Response(shapes.suppression_json(row))
+        return Response(shapes.suppression_json(consent.suppression(scope=self.scope, public_id=suppression)))
 
     @extend_schema(
         tags=["Consent"],

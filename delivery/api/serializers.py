@@ -101,7 +101,7 @@ class MessagePage(serializers.Serializer[Any]):
 
 class SuppressionRequest(StrictSerializer):
     address = serializers.CharField(max_length=320)
-    channel = serializers.ChoiceField(choices=["email"], default="email")
+    channel = serializers.CharField(max_length=20, default="email")
     reason = serializers.CharField(
         source="detail", max_length=300, required=False, default="", help_text="Why, in your words."
     )
