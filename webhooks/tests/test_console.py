@@ -117,7 +117,8 @@ def test_tabs_types_and_ids_narrow_the_inbox(browser_of: Browser, world: World, 
 def test_the_inbox_pages_both_ways(
     browser_of: Browser, world: World, lamba: Sender, scope: Scope, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading.page_of, "__kwdefaults__", {**reading.page_of.__kwdefaults__, "size": 2})
+    defaults = reading.page_of.__kwdefaults__ or {}
+    monkeypatch.setattr(reading.page_of, "__kwdefaults__", {**defaults, "size": 2})
     for number in range(5):
         lamba.post(lamba.envelope(id=f"evt_{number}"))
     browser, path = browser_of(world.alice), at(scope, "event-list")

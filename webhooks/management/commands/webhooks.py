@@ -1,0 +1,117 @@
+"""`manage.py webhooks redrive` processes a range of stored events again; `webhooks verify` explains a signature."""
+
+import json
+import os
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from lamba_campaigns.lib.errors import DomainError
+from lamba_campaigns.lib.signing import SignatureRefused, verify_lamba_v1
+from projects import access
+from projects.models import Environment
+from projects.scoping import Actor, Scope
+from webhooks import redrive
+from webhooks.catalog import parse_moment
+
+REFUSALS = {
+    "missing_timestamp": "The header X-Lamba-Timestamp is missing.",
+    "bad_timestamp": "X-Lamba-Timestamp is not a number of Unix seconds.",
+    "timestamp_out_of_window": "X-Lamba-Timestamp is more than 300 seconds away from the time of checking.",
+    "bad_signature_header": "X-Lamba-Signature is missing, too long or not ASCII.",
+    "no_matching_signature": "The signature was made with another secret, over other bytes, or in another form.",
+}
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True)
+        again = commands.add_parser("redrive", help="process stored events of one environment again")
+        again.add_argument("environment", help="workspace/project/environment")
+        again.add_argument("--state", choices=redrive.STATES, default="parked")
+        again.add_argument("--type")
+        again.add_argument("--since", type=_moment, help="received at or after this ISO-8601 time")
+        again.add_argument("--until", type=_moment, help="received before this ISO-8601 time")
+        again.add_argument("--reason", default="", help="kept in the audit trail")
+        again.add_argument("--dry-run", action="store_true", help="only list the events")
+        check = commands.add_parser("verify", help="say why a signature is or is not believed")
+        check.add_argument("body", type=Path, help="file with the raw body, byte for byte")
+        check.add_argument("--headers", type=Path, required=True, help="file with a JSON object of the headers")
+        check.add_argument(
+            "--secret-variable", default="LAMBA_WEBHOOK_SECRET", help="environment variable that holds the secret"
+        )
+        check.add_argument("--at", type=int, help="check as if it were this Unix second; now by default")
+
+    def handle(self, *, command: str, **options: Any) -> None:
+        if command == "redrive":
+            self._redrive(**options)
+        else:
+            self._verify(**options)
+
+    def _redrive(self, *, environment: str, reason: str, dry_run: bool, **options: Any) -> None:
+        scope = _scope(environment)
+        chosen = redrive.Selection(**{name: options[name] for name in ("state", "type", "since", "until")})
+        ids = redrive.select(scope=scope, selection=chosen)
+        if ids and not dry_run:
+            actor = Actor("system", "manage.py", os.environ.get("USER", "manage.py"), "system")
+            try:
+                ids = redrive.redrive(scope=scope, actor=actor, event_ids=ids, reason=reason, now=timezone.now())
+            except DomainError as refusal:
+                raise CommandError(f"{refusal.detail} {refusal.next_step}".strip()) from None
+        for event_id in ids:
+            self.stdout.write(event_id)
+        self.stdout.write(f"{len(ids)} events {'would be' if dry_run else 'are'} processed again.")
+
+    def _verify(self, *, body: Path, headers: Path, secret_variable: str, at: int | None, **_: Any) -> None:
+        secret = os.environ.get(secret_variable, "")
+        if not secret:
+            raise CommandError(f"Put the secret into the environment variable {secret_variable}.")
+        given = {str(name).lower(): str(text) for name, text in json.loads(headers.read_text()).items()}
+        timestamp, signature = given.get("x-lamba-timestamp", ""), given.get("x-lamba-signature", "")
+        try:
+            verify_lamba_v1(
+                timestamp=timestamp,
+                signature=signature,
+                body=body.read_bytes(),
+                secrets=[secret],
+                now=time.time() if at is None else at,
+            )
+        except SignatureRefused as problem:
+            raise CommandError(REFUSALS[problem.reason] + _hint(problem.reason, signature)) from None
+        self.stdout.write("The signature is valid.")
+
+
+def _hint(reason: str, signature: str) -> str:
+    if reason == "no_matching_signature" and not signature.startswith("v1="):
+        return " It does not begin with v1=: only Lamba's v1 form is believed."
+    if reason == "no_matching_signature" and signature != signature.lower():
+        return " Its hex digits must be in lower case."
+    return ""
+
+
+def _scope(path: str) -> Scope:
+    parts = path.strip("/").split("/")
+    found = (
+        Environment.objects.select_related("project__workspace")
+        .filter(project__workspace__slug=parts[0], project__slug=parts[1], name=parts[2])
+        .first()
+        if len(parts) == 3
+        else None
+    )
+    if found is None:
+        raise CommandError(f"There is no environment {path}. Name it as workspace/project/environment.")
+    return access.scope_of(found)
+
+
+def _moment(text: str) -> datetime:
+    moment = parse_moment(text)
+    if moment is None:
+        raise ArgumentTypeError(f"{text!r} is not an ISO-8601 time with a zone, such as 2026-11-23T09:00:00Z")
+    return moment

@@ -1,0 +1,74 @@
+"""`manage.py webhooks` re-drives a range, dry first, and says why a signature is not believed."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from audit.models import AuditEntry
+from lamba_campaigns.lib.signing import lamba_v1_signature
+from projects.scoping import Scope
+from webhooks import process
+from webhooks.models import InboundEvent
+from webhooks.tests.conftest import Sender
+
+
+def said(*arguments: str) -> str:
+    out = StringIO()
+    call_command("webhooks", *arguments, stdout=out)
+    return out.getvalue()
+
+
+@pytest.mark.django_db
+def test_a_range_is_listed_dry_then_redriven_with_its_reason(lamba: Sender, scope: Scope) -> None:
+    for number in range(2):
+        lamba.post(lamba.envelope("application.changed", id=f"evt_{number}"))
+    process.run(now=datetime.now(UTC) + timedelta(seconds=1))
+    words = ["redrive", scope.path, "--state", "ignored", "--since", "2026-01-01T00:00:00Z"]
+
+    assert said(*words, "--dry-run") == "evt_0\nevt_1\n2 events would be processed again.\n"
+    with pytest.raises(CommandError, match="Give a reason"):
+        said(*words)
+    assert InboundEvent.objects.within(scope).filter(state="retry").count() == 0
+    assert said(*words, "--reason", "A handler was added").endswith("2 events are processed again.\n")
+    assert InboundEvent.objects.within(scope).filter(state="retry").count() == 2
+    assert AuditEntry.objects.filter(action="webhook.redriven", reason="A handler was added").count() == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["acme", "acme/app/staging", "acme/nothing/production"])
+def test_an_unknown_environment_is_named(scope: Scope, path: str) -> None:
+    with pytest.raises(CommandError, match="There is no environment"):
+        said("redrive", path)
+
+
+@pytest.mark.parametrize(
+    ("change", "at", "words"),
+    [
+        ({}, 1_710_000_000, ""),
+        ({}, 1_710_000_301, "300 seconds"),
+        ({"X-Lamba-Timestamp": ""}, 1_710_000_000, "missing"),
+        ({"X-Lamba-Timestamp": "soon"}, 1_710_000_000, "Unix seconds"),
+        ({"X-Lamba-Signature": "v1=00"}, 1_710_000_000, "another secret"),
+        ({"X-Lamba-Signature": "D283BB71"}, 1_710_000_000, "only Lamba's v1 form"),
+    ],
+)
+def test_a_signature_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], at: int, words: str
+) -> None:
+    monkeypatch.setenv("LAMBA_WEBHOOK_SECRET", "whsec_test_123")
+    body = b'{"id":"evt_01J...","type":"session.created"}'
+    signature = lamba_v1_signature(secret="whsec_test_123", timestamp="1710000000", body=body)
+    (tmp_path / "body").write_bytes(body)
+    headers = {"X-Lamba-Timestamp": "1710000000", "X-Lamba-Signature": signature} | change
+    (tmp_path / "headers").write_text(json.dumps(headers))
+    arguments = ["verify", str(tmp_path / "body"), "--headers", str(tmp_path / "headers"), "--at", str(at)]
+
+    if words:
+        with pytest.raises(CommandError, match=words):
+            said(*arguments)
+    else:
+        assert said(*arguments) == "The signature is valid.\n"
