@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 from django.db import connection
+from psycopg.sql import SQL
 
 from lamba_campaigns.lib.sql import Row, statement
 
@@ -34,3 +35,8 @@ def cursor() -> Iterator[psycopg.Cursor[Row]]:
 
 def _text(names: tuple[str, ...]) -> bytes:
     return "\n".join(statement("audiences", name) for name in names).encode()
+
+
+def composed(name: str) -> SQL:
+    """A statement of ours as a template of psycopg.sql: its text is a file of this app, never data."""
+    return SQL(statement("audiences", name))  # type: ignore[arg-type]

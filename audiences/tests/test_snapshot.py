@@ -20,7 +20,7 @@ from lamba_campaigns.lib.errors import Invalid
 from projects.scoping import Scope
 
 MakeVersion = Callable[..., AudienceVersion]
-EVERYBODY = {"all": []}
+EVERYBODY: dict[str, Any] = {"all": []}
 
 
 @pytest.fixture

@@ -1,0 +1,255 @@
+"""CSV imports of people: uploaded, checked as a whole, then applied as a whole. Nothing is ever half imported.
+
+The row is the job: a worker holds the run's row lock while it works, so two can't, and a dead one leaves nothing.
+"""
+
+import csv
+import logging
+import zlib
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F, QuerySet
+
+from audiences import import_apply, import_checks
+from audiences.import_rows import FileRefused, Found, stage
+from audiences.models import ImportFilePart, ImportProblem, ImportRun
+from audit import chain
+from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.errors import Conflict, DomainError, Invalid, NotFound
+from projects.access import scope_by_id
+from projects.scoping import Actor, Scope
+
+FILE_BYTES_MAX = 1 << 30
+PART_BYTES = 1 << 20
+ATTEMPTS_MAX = 3
+FILES_KEPT = timedelta(days=7)  # after a run ended, so that a checked or refused file can still be imported
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+State = ImportRun.State
+_WAITING = (State.QUEUED, State.RUNNING)
+_log = logging.getLogger(__name__)
+
+
+class FileTooLarge(DomainError):
+    code = "FILE_TOO_LARGE"
+    status = 413
+    title = "The file is too large"
+
+
+def upload(
+    *,
+    scope: Scope,
+    actor: Actor,
+    filename: str,
+    chunks: Iterable[bytes],
+    dry_run: bool,
+    skip_invalid: bool,
+    now: datetime,
+) -> ImportRun:
+    """Store the file and queue its run. A worker checks it; a dry run changes nothing."""
+    with sql.durable():
+        run = ImportRun.objects.create(
+            environment_id=scope.environment_id,
+            filename=filename[:200] or "people.csv",
+            size_bytes=0,
+            dry_run=dry_run,
+            skip_invalid=skip_invalid,
+            created_by=actor.label[:200],
+            created_by_id=actor.id,
+            created_at=now,
+        )
+        run.size_bytes = _store(scope, run, chunks)
+        if run.size_bytes == 0:
+            raise Invalid("The file is empty.", next_step="Upload a CSV file with a header line and at least one row.")
+        ImportRun.objects.within(scope).filter(pk=run.pk).update(size_bytes=run.size_bytes)
+        return run
+
+
+def get(*, scope: Scope, public_id: str) -> ImportRun:
+    found: ImportRun | None = ImportRun.objects.within(scope).filter(public_id=public_id).first()
+    if found is None:
+        raise NotFound("There is no such import in this environment.")
+    return found
+
+
+def start(*, scope: Scope, public_id: str, skip_invalid: bool) -> ImportRun:
+    """Import for real what a dry run checked, or the right rows of a refused file. Conflict in any other state."""
+    with sql.durable():
+        rows = ImportRun.objects.within(scope).filter(public_id=public_id)
+        ready = rows.filter(state=State.CHECKED) | rows.filter(state=State.REFUSED)
+        if skip_invalid is False:
+            ready = ready.filter(problem_count=0)
+        if (
+            not ready.filter(problem="")
+            .filter(parts__number=0)
+            .update(state=State.QUEUED, dry_run=False, skip_invalid=skip_invalid, attempt_count=0, finished_at=None)
+        ):
+            found = get(scope=scope, public_id=public_id)
+            raise Conflict(
+                f"This import is {found.get_state_display().lower()} and has {found.problem_count} rows with problems.",
+                next_step="Correct the file and upload it again, or choose to import the right rows only.",
+            )
+    return get(scope=scope, public_id=public_id)
+
+
+def waiting() -> list[int]:
+    """Ids of runs that a worker should look at, oldest first."""
+    rows = ImportRun.objects.across_environments("the sweep serves every environment").filter(state__in=_WAITING)
+    return list(rows.order_by("created_at").values_list("pk", flat=True)[:100])
+
+
+def run(*, run_id: int, now: datetime) -> None:
+    """Work on one run to its end. Does nothing when it is done, or while another worker holds it."""
+    if not _claim(run_id, now):
+        return
+    try:
+        _work(run_id, now)
+    except FileRefused as refused:
+        _refuse(run_id, refused.problems, str(refused), now)
+    except DomainError as refused:
+        _refuse(run_id, (), refused.detail, now)
+
+
+def forget_files(*, now: datetime) -> int:
+    """Drop the files of runs that ended a while ago."""
+    with sql.durable():
+        parts = ImportFilePart.objects.across_environments("the sweep serves every environment")
+        return parts.filter(run__finished_at__lt=now - FILES_KEPT).delete()[0]
+
+
+def problems(*, scope: Scope, run: ImportRun) -> QuerySet[Any]:
+    """What was wrong, in file order."""
+    found: QuerySet[Any] = ImportProblem.objects.within(scope).filter(run_id=run.pk).order_by("line", "id")
+    return found
+
+
+def problems_csv(*, scope: Scope, run: ImportRun) -> Iterator[str]:
+    """The same as CSV lines. No cell can start a formula."""
+
+    class Line:
+        def write(self, text: str) -> str:
+            return text
+
+    writer = csv.writer(Line())
+    yield writer.writerow(["line", "column", "problem", "detail", "value"])
+    for each in problems(scope=scope, run=run).iterator(chunk_size=1_000):
+        yield writer.writerow([each.line, *map(safe_cell, (each.column, each.code, each.detail, each.value))])
+
+
+def safe_cell(text: str) -> str:
+    """A cell that no spreadsheet runs as a formula."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _store(scope: Scope, run: ImportRun, chunks: Iterable[bytes]) -> int:
+    size = 0
+    for number, part in enumerate(_parts(chunks)):
+        size += len(part)
+        if size > FILE_BYTES_MAX:
+            raise FileTooLarge(f"A file may have {FILE_BYTES_MAX:,} bytes.", next_step="Split it into several files.")
+        ImportFilePart.objects.create(
+            environment_id=scope.environment_id, run=run, number=number, data=zlib.compress(part, 1)
+        )
+    return size
+
+
+def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        while len(buffer) >= PART_BYTES:
+            yield bytes(buffer[:PART_BYTES])
+            del buffer[:PART_BYTES]
+    if buffer:
+        yield bytes(buffer)
+
+
+def _claim(run_id: int, now: datetime) -> bool:
+    """Count the attempt and commit it before the work, so that a run that kills its worker ends as failed."""
+    with sql.durable():
+        found = _locked(run_id)
+        if found is None:
+            return False
+        if found.attempt_count >= ATTEMPTS_MAX:
+            detail = f"The worker died {ATTEMPTS_MAX} times while it worked on this file. Nothing was changed."
+            _finish(run_id, State.FAILED, now, problem=detail)
+            return False
+        _rows(run_id).update(state=State.RUNNING, attempt_count=F("attempt_count") + 1)
+        return True
+
+
+def _work(run_id: int, now: datetime) -> None:
+    with sql.durable():
+        found = _locked(run_id)
+        if found is None:
+            return
+        scope = scope_by_id(found.environment_id)
+        ImportProblem.objects.within(scope).filter(run_id=run_id).delete()
+        staged = stage(found)
+        wrong = import_checks.check(scope=scope, columns=staged.columns, unstaged=staged.problems)
+        counted = {
+            "columns": [column.title for column in staged.columns],
+            "row_count": staged.rows,
+            "problem_count": wrong,
+        }
+        import_checks.keep(scope=scope, run=found)
+        if staged.rows == 0:
+            raise FileRefused(Found(1, "", "no_rows", "The file has a header and no rows."))
+        import_checks.drop_wrong()
+        if found.dry_run or (wrong and not found.skip_invalid):
+            known = import_apply.count_known(scope=scope, columns=staged.columns)
+            counted |= {"created_count": known.created, "updated_count": known.updated}
+            _finish(run_id, State.CHECKED if found.dry_run else State.REFUSED, now, **counted)
+            return
+        actor = Actor("user" if found.created_by_id.startswith("usr_") else "api_key", found.created_by_id,
+                      found.created_by, "system")  # fmt: skip
+        applied = import_apply.apply(scope=scope, actor=actor, run=found, columns=staged.columns, now=now)
+        counted |= {"created_count": applied.created, "updated_count": applied.updated}
+        _finish(run_id, State.DONE, now, **counted)
+        chain.record(
+            scope=scope,
+            actor=actor,
+            action="people.imported",
+            subject=chain.Subject("import", found.public_id, found.filename),
+            now=now,
+            after={
+                "rows": staged.rows,
+                "created": applied.created,
+                "updated": applied.updated,
+                "leftOut": wrong,
+            },
+        )
+
+
+def _refuse(run_id: int, found: Iterable[Found], detail: str, now: datetime) -> None:
+    with sql.durable():
+        run = _locked(run_id)
+        if run is None:
+            return
+        ImportProblem.objects.bulk_create(
+            [
+                ImportProblem(
+                    environment_id=run.environment_id, run_id=run_id, line=each.line, column=each.column[:90],
+                    code=each.code, detail=each.detail[:300], value=each.value[:200],
+                )
+                for each in found
+            ]
+        )  # fmt: skip
+        _finish(run_id, State.REFUSED, now, problem=detail)
+
+
+def _locked(run_id: int) -> ImportRun | None:
+    found: ImportRun | None = (
+        _rows(run_id).filter(state__in=_WAITING).select_for_update(skip_locked=True, of=("self",)).first()
+    )
+    return found
+
+
+def _finish(run_id: int, state: str, now: datetime, **values: Any) -> None:
+    _rows(run_id).update(state=state, finished_at=now, **values)
+
+
+def _rows(run_id: int) -> QuerySet[Any]:
+    found: QuerySet[Any] = ImportRun.objects.across_environments("one row by its primary key").filter(pk=run_id)
+    return found

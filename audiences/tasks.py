@@ -1,0 +1,41 @@
+"""Doorbells. Each finds its work in Postgres, may run twice, and may be lost."""
+
+import logging
+from typing import Any
+
+from celery import shared_task
+from django.db import transaction
+from django.utils import timezone
+
+from audiences import imports
+
+RING_EXPIRES_SECONDS = 30
+_log = logging.getLogger(__name__)
+
+
+@shared_task(name="audiences.tasks.ring_imports")
+def ring_imports(**_: Any) -> int:
+    """Ring for every waiting import; drop files that nobody needs any more."""
+    imports.forget_files(now=timezone.now())
+    found = imports.waiting()
+    for run_id in found:
+        run_import.apply_async(kwargs={"run_id": run_id}, expires=RING_EXPIRES_SECONDS)
+    return len(found)
+
+
+@shared_task(name="audiences.tasks.run_import")
+def run_import(*, run_id: int, **_: Any) -> None:
+    """Work on one import."""
+    imports.run(run_id=run_id, now=timezone.now())
+
+
+def ring_import(run_id: int) -> None:
+    """Ring after the commit. A broker that is down costs seconds: the sweep rings again."""
+
+    def ring() -> None:
+        try:
+            run_import.apply_async(kwargs={"run_id": run_id}, expires=RING_EXPIRES_SECONDS, retry=False)
+        except Exception as problem:  # every transport has its own errors, and none may undo a stored file
+            _log.warning("The doorbell of import %s did not ring: %s", run_id, problem)
+
+    transaction.on_commit(ring)
