@@ -4,7 +4,7 @@ Each difference is a Break row: opened once, updated while it lasts, resolved by
 with a reason. Score = floor(100 * (1 - (|residual| + differing messages) / planned)), never below 0.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import floor
@@ -122,9 +122,12 @@ def close(*, scope: Scope, job_id: int, subject: chain.Subject, now: datetime, a
     return book
 
 
-def open_breaks(*, scope: Scope) -> list[Break]:
-    """All open differences of an environment, oldest first."""
-    return list(Break.objects.within(scope).filter(state="open").order_by("pk"))
+def breaks_of(*, scope: Scope, job_ids: Sequence[int]) -> dict[int, list[Break]]:
+    """The differences of these jobs, open and resolved, oldest first."""
+    found: dict[int, list[Break]] = {}
+    for row in Break.objects.within(scope).filter(job_id__in=job_ids).order_by("pk"):
+        found.setdefault(row.job_id, []).append(row)
+    return found
 
 
 def _findings(found: ledger.Balance, evidence: Mapping[str, Mapping[str, int]]) -> Iterator[_Finding]:

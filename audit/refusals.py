@@ -27,8 +27,13 @@ def recording(*, scope: Scope, actor: Actor, action: str, subject: chain.Subject
                     action=action,
                     subject=subject,
                     now=now,
-                    after={"errorCode": error.code, "status": error.status},
+                    after={"errorCode": error.code, "status": error.status, **_numbers(error)},
                     reason=error.detail,
                     outcome="refused",
                 )
         raise
+
+
+def _numbers(error: DomainError) -> dict[str, object]:
+    """Which limit refused, and by how much: what a 402 says about itself."""
+    return {name: error.extra[name] for name in ("limit", "allowed", "current", "plan") if name in error.extra}

@@ -1,5 +1,13 @@
 """REST endpoints, under /api/v1/."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from audit.api import views
+
+urlpatterns: list[URLPattern] = [
+    path("audit-events", views.AuditEventList.as_view()),
+    path("audit/verification", views.AuditVerification.as_view()),
+    path("audit/checkpoints", views.CheckpointList.as_view()),
+    path("reconciliation", views.BookList.as_view()),
+    path("reconciliation/breaks/<str:difference>/resolve", views.BreakResolution.as_view()),
+]

@@ -1,5 +1,12 @@
 """REST endpoints, under /api/v1/."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from limits.api import views
+
+urlpatterns: list[URLPattern] = [
+    path("limits", views.LimitList.as_view()),
+    path("plan", views.PlanItem.as_view()),
+    path("add-ons", views.AddOnList.as_view()),
+    path("add-ons/<str:sku>", views.AddOnItem.as_view()),
+]
