@@ -44,7 +44,6 @@ class SetupForm(forms.Form):
         widget=forms.RadioSelect,
         choices=[("now", "When I launch it"), ("later", "At a set time")],
         initial="now",
-        required=False,
     )
     scheduled_at = forms.DateTimeField(
         label="Send at",
@@ -52,7 +51,7 @@ class SetupForm(forms.Form):
         input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"],
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
-    time_zone = forms.ChoiceField(label="Time zone", required=False)
+    time_zone = forms.ChoiceField(label="Time zone")
     fold = forms.ChoiceField(label="Where the clocks go back", choices=FOLDS, required=False)
     rate_per_minute = forms.IntegerField(
         label="Pace limit",
@@ -190,9 +189,9 @@ class TemplateForm(forms.Form):
     """The editor of a template."""
 
     name = forms.CharField(label="Name", max_length=120)
-    subject = forms.CharField(label="Subject", max_length=300, required=False)
+    subject = forms.CharField(label="Subject", max_length=300)
     preheader = forms.CharField(label="Preheader", max_length=300, required=False)
-    body = forms.CharField(label="Body", max_length=100_000, required=False, strip=False, widget=forms.Textarea)
+    body = forms.CharField(label="Body", max_length=100_000, strip=False, widget=forms.Textarea)
     person = forms.CharField(required=False, max_length=128)
 
     def take(self, refusal: Invalid) -> None:

@@ -257,7 +257,7 @@ def _audience(campaign: Campaign, version: AudienceVersion | None, counted: prev
         )
         yield Check("audience", "Audience", "block", detail, fixes=(narrow, choose))
         return
-    yield Check("audience", "Audience", "pass", f"{campaign.audience.name} v{version.number}")
+    yield Check("audience", "Audience", "pass", f"version {version.number}")
     yield Check("consent", "Consent", "pass", f"{left_out:,} left out" if left_out else "nobody left out")
 
 

@@ -42,7 +42,10 @@ def plan(world: World, now: datetime) -> Callable[..., None]:
     def put(name: str, at: datetime | None = None, **overrides: int) -> None:
         with transaction.atomic():
             subscriptions.start(
-                workspace_id=world.workspace.pk, plan=name, now=at or now - timedelta(hours=1), overrides=dict(overrides)
+                workspace_id=world.workspace.pk,
+                plan=name,
+                now=at or now - timedelta(hours=1),
+                overrides=dict(overrides),
             )
 
     return put
@@ -118,7 +121,12 @@ def make_draft(
     made: dict[int, tuple[Template, Audience]] = {}
 
     def make(
-        name: str = "Spring renewal", *, people: int = 3, consent: int | None = None, within: Scope | None = None, **more: Any
+        name: str = "Spring renewal",
+        *,
+        people: int = 3,
+        consent: int | None = None,
+        within: Scope | None = None,
+        **more: Any,
     ) -> Campaign:
         where = within or scope
         if where.environment_id not in made:

@@ -133,11 +133,14 @@ def recipients_context(request: ConsoleRequest, campaign: Campaign, *, size: int
     after = _position(request.GET.get("after", ""))
     found = recipients.page(scope=request.scope, campaign=campaign, outcome=outcome, after=after, size=size, find=find)
     base = url(request.scope, "campaign-recipients", campaign.public_id)
+    held = _held(request, campaign)
     more = f"{base}?outcome={outcome}&after={found.next_after}" if found.next_after is not None else ""
     return {
         "people": found.rows,
         "recipient_tabs": [
-            (label, f"{base}?outcome={key}" if key else base, None, key == outcome and not find) for key, label in _TABS
+            (label, f"{base}?outcome={key}" if key else base, None, key == outcome and not find)
+            for key, label in _TABS
+            if not key or key == outcome or held.get(key)
         ],
         "outcome": outcome,
         "find": find,
@@ -206,6 +209,15 @@ def _line(campaign: Campaign, book: Book, counters: JobCounters, breaks: int) ->
         residual=book.residual or 0,
         breaks=breaks,
     )
+
+
+def _held(request: ConsoleRequest, campaign: Campaign) -> dict[str, int]:
+    """How many people each filter would show, so that empty ones are left out."""
+    row = JobCounters.objects.within(request.scope).get(pk=campaign.job_id)
+    return {
+        name: sum(getattr(row, account.ledger) for account in accounts)
+        for name, accounts in recipients.OUTCOMES.items()
+    }
 
 
 def _position(text: str) -> int | None:

@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from audiences.models import Audience
-from audit.actions import sentence
 from audit.chain import chain_key
 from audit.models import AuditEntry, Break
 from campaigns import listing
 from campaigns.models import Campaign, State, Template
+from campaigns.views import pages
 from campaigns.views.campaigns import tiles
 from delivery.models import JobMinute
 from lamba_campaigns.web import charts
@@ -175,22 +175,11 @@ def _chart(scope: Scope, now: datetime) -> charts.Chart | None:
     )
 
 
-def _latest(scope: Scope) -> list[dict[str, Any]]:
+def _latest(scope: Scope) -> list[pages.Entry]:
     rows = (
         AuditEntry.objects.filter(chain__key=chain_key(scope=scope))
         .exclude(action__in=_QUIET)
         .select_related("label")
         .order_by("-sequence")[:ACTIVITY_SHOWN]
     )
-    return [
-        {
-            "icon": "octagon-x" if row.outcome == "refused" else "circle",
-            "tone": "bad" if row.outcome == "refused" else "",
-            "who": row.label.actor_label if hasattr(row, "label") else row.actor_id,
-            "what": sentence(row.action, row.outcome),
-            "target": row.label.subject_name if hasattr(row, "label") else "",
-            "note": "",
-            "at": row.occurred_at,
-        }
-        for row in rows
-    ]
+    return [pages.entry_of(row, named=True) for row in rows]

@@ -75,7 +75,7 @@ def activity(*, scope: Scope, campaign: Campaign) -> list[Entry]:
         .select_related("label")
         .order_by("-sequence")[:ACTIVITY_MAX]
     )
-    return [_entry(row) for row in found]
+    return [entry_of(row) for row in found]
 
 
 def sender_of(scope: Scope) -> str:
@@ -109,7 +109,8 @@ def typed_word(*, scope: Scope, action: str, campaign: Campaign) -> str:
     return campaign.name if action == "cancel" and running else ""
 
 
-def _entry(row: AuditEntry) -> Entry:
+def entry_of(row: AuditEntry, *, named: bool = False) -> Entry:
+    """An audit entry as a line of a timeline; `named` says which thing it was about, where the page does not."""
     icon, tone = _ICONS.get(row.action, ("circle", ""))
     before, after = row.before or {}, row.after or {}
     what, target = _words(row, before, after)
@@ -117,7 +118,8 @@ def _entry(row: AuditEntry) -> Entry:
         icon, tone = "octagon-x", "bad"
     label = getattr(row, "label", None)
     who = label.actor_label if label else row.actor_id
-    return Entry(icon, tone, who, what, target, row.reason, row.occurred_at)
+    about = label.subject_name if named and label else ""
+    return Entry(icon, tone, who, what, about or target, row.reason, row.occurred_at)
 
 
 def _words(row: AuditEntry, before: dict[str, Any], after: dict[str, Any]) -> tuple[str, str]:

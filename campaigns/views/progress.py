@@ -110,7 +110,9 @@ def chart_of(*, campaign: Campaign, progress: Progress, zone: ZoneInfo, now: dat
         return None
     sending = campaign.state == State.SENDING
     ahead = _ahead(progress, now) if sending else []
-    past = _every_minute(progress.per_minute, now if sending else progress.per_minute[-1].at)
+    last = progress.per_minute[-1].at
+    quiet = now - last > timedelta(minutes=BARS_MAX // 2)
+    past = _every_minute(progress.per_minute, now if sending and not quiet else last)
     buckets = [_bucket(minute, zone, now, sending) for minute in past[-(BARS_MAX - len(ahead)) :]]
     buckets += [
         charts.Bucket(f"{moment.astimezone(zone):%H:%M}", (progress.pace, 0, 0, 0), projected=True) for moment in ahead

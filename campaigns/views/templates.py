@@ -208,7 +208,7 @@ def _editor(
         "fields": people.FIELDS,
         "people": previews.sample_people(scope=request.scope) if may_see else [],
         "preview": shown,
-        "frame": _keep_frame(request, shown) if shown else "",
+        "frame_url": _keep_frame(request, shown) if shown else "",
         "sender": pages.sender_of(request.scope),
         "versions": templates.versions(scope=request.scope, template=template)[:8] if template else [],
         "used_by": _used_by(request, [template]).get(template.pk, 0) if template else 0,
@@ -228,7 +228,7 @@ def _result(request: ConsoleRequest, form: TemplateForm, message: Message) -> Ht
     shown = _preview(request, message, form.data.get("person", ""))
     context = {
         "preview": shown,
-        "frame": _keep_frame(request, shown) if shown else "",
+        "frame_url": _keep_frame(request, shown) if shown else "",
         "sender": pages.sender_of(request.scope),
     }
     return page(request, "campaigns/_result.html", context)
