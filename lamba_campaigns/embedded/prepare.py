@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MARK = "@step "
+AFTER_SCHEMA = "Static files"
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def main(*, demo: bool) -> None:
     with _step("Database schema") as tell:
         django.setup()
         tell(_migrate())
-    with _step("Static files") as tell:
+    with _step(AFTER_SCHEMA) as tell:
         tell(_collect_static())
     if demo:
         from lamba_campaigns.embedded import seed

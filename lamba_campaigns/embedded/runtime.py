@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
@@ -79,7 +79,7 @@ def _start(
     values = _values(up, addresses, secrets)
     environment.write(folder, values)
     every = environment.of_parts(folder=folder, values=values)
-    _prepare(terminal, supervisor, every, demo=demo)
+    _prepare(terminal, supervisor, every, before_demo=lambda: _start_capture(supervisor, addresses, every), demo=demo)
     _start_parts(terminal, supervisor, addresses, every)
     state.console_url, state.ingest_url, state.capture_url = (
         addresses.console_url,
@@ -136,8 +136,18 @@ def _values(up: Services, addresses: Addresses, secrets: Mapping[str, str]) -> d
     }
 
 
-def _prepare(terminal: Terminal, supervisor: Supervisor, every: Mapping[str, str], *, demo: bool) -> None:
-    """Schema, static files and demo, in one process of Django's; its steps are shown as ours."""
+def _prepare(
+    terminal: Terminal,
+    supervisor: Supervisor,
+    every: Mapping[str, str],
+    *,
+    before_demo: Callable[[], None],
+    demo: bool,
+) -> None:
+    """Schema, static files and demo, in one process of Django's; its steps are shown as ours.
+
+    Once the schema stands, `before_demo` starts what the demo needs: its campaigns really send.
+    """
     options = () if demo else ("--no-demo",)
     command = (sys.executable, "-m", "lamba_campaigns.embedded.prepare", *options)
     part = Part("prepare", command, every, "embedded.prepare", PREPARE_RANK, folder=PROJECT)
@@ -149,6 +159,8 @@ def _prepare(terminal: Terminal, supervisor: Supervisor, every: Mapping[str, str
                 return
             said = json.loads(line.removeprefix(prepare.MARK))
             if "begin" in said:
+                if said["begin"] == prepare.AFTER_SCHEMA:
+                    before_demo()
                 steps["now"] = open_step.enter_context(terminal.step(said["begin"]))
             else:
                 steps["now"].detail = said["detail"]
@@ -157,11 +169,14 @@ def _prepare(terminal: Terminal, supervisor: Supervisor, every: Mapping[str, str
         supervisor.run(part, on_line)
 
 
+def _start_capture(supervisor: Supervisor, addresses: Addresses, every: Mapping[str, str]) -> None:
+    if addresses.captures:
+        supervisor.start(parts.capture(environment=every))
+
+
 def _start_parts(terminal: Terminal, supervisor: Supervisor, addresses: Addresses, every: Mapping[str, str]) -> None:
     """All at once, because each takes a second to import; then each is waited for."""
     waiting = valkey.waiting_workers(every["REDIS_URL"])
-    if addresses.captures:
-        supervisor.start(parts.capture(environment=every))
     supervisor.start(parts.web(host=addresses.host, port=addresses.web, environment=every))
     supervisor.start(parts.ingest(host=addresses.host, port=addresses.ingest, environment=every))
     for name in parts.WORKERS:

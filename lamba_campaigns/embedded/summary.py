@@ -3,7 +3,7 @@
 import json
 from typing import TypedDict
 
-from lamba_campaigns.embedded.folder import Folder
+from lamba_campaigns.embedded.folder import Folder, write_private
 from lamba_campaigns.embedded.terminal import Terminal
 
 
@@ -20,12 +20,13 @@ class EnvironmentCredentials(TypedDict):
 class Credentials(TypedDict):
     """What the demo shows once; kept in demo-credentials.json for later starts."""
 
-    workspace: str
-    project: str
+    complete: bool  # false while the demo is being made
     email: str
     password: str
     viewer_email: str
     viewer_password: str
+    other_email: str  # owner of the second workspace, who must see nothing of the first
+    other_password: str
     environments: dict[str, EnvironmentCredentials]
 
 
@@ -36,6 +37,10 @@ def read_credentials(folder: Folder) -> Credentials | None:
     except FileNotFoundError:
         return None
     return found
+
+
+def write_credentials(folder: Folder, credentials: Credentials) -> None:
+    write_private(folder.credentials, json.dumps(credentials, indent=1) + "\n")
 
 
 def summary(terminal: Terminal, folder: Folder, console_url: str, ingest_url: str, capture_url: str) -> None:
@@ -50,6 +55,7 @@ def summary(terminal: Terminal, folder: Folder, console_url: str, ingest_url: st
         rows += [
             ("Sign in", f"{strong(found['email'])}  {strong(found['password'])}"),
             ("  may only look", f"{found['viewer_email']}  {found['viewer_password']}"),
+            ("  other workspace", f"{found['other_email']}  {found['other_password']}"),
         ]
         for name, credentials in found["environments"].items():
             rows += [

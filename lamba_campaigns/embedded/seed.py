@@ -1,5 +1,0 @@
-"""The demo."""
-
-
-def ensure() -> str:
-    return ""
