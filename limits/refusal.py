@@ -122,7 +122,7 @@ def _upgrade(
             url = (
                 template.format(workspace=scope.workspace, plan=plan.id)
                 if template
-                else _page(scope, f"plan={plan.id}")
+                else _page(scope, f"plan-{plan.id}")
             )
             return [
                 {
@@ -170,7 +170,7 @@ def _add_ons(scope: Scope, entitlements: Entitlements, violations: Sequence[Viol
                     "sku": add_on.sku,
                     "quantity": units,
                     "price": _price(price, entitlements),
-                    "url": _page(scope, f"sku={add_on.sku}&quantity={units}"),
+                    "url": _page(scope, f"add-{add_on.sku}", units),
                     "resolves": [violation.limit],
                 }
             )
@@ -227,5 +227,7 @@ def _price(amount: Decimal, entitlements: Entitlements) -> dict[str, str]:
     return {"amount": f"{amount:.2f}", "currency": entitlements.catalogue.currency}
 
 
-def _page(scope: Scope, query: str) -> str:
-    return f"{settings.PUBLIC_URL}{navigation.url_of(scope, 'plan-and-limits')}?{query}"
+def _page(scope: Scope, dialog: str, quantity: int = 0) -> str:
+    """The page of plan and limits with the dialog open that does it."""
+    more = f"&quantity={quantity}" if quantity > 1 else ""
+    return f"{settings.PUBLIC_URL}{navigation.url_of(scope, 'plan-and-limits')}?confirm={dialog}{more}"

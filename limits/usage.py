@@ -87,11 +87,17 @@ def tiles(*, scope: Scope, now: datetime) -> tuple[LimitUsage, ...]:
     return tuple(found[key] for key in TILES)
 
 
+def day(found: Entitlements, moment: datetime) -> str:
+    """1 Dec, in the plan's own time zone, where periods begin."""
+    local = moment.astimezone(ZoneInfo(found.time_zone))
+    return f"{local.day} {local:%b}"
+
+
 def period_name(found: Entitlements) -> str:
     """ "November", or "14 Nov to 14 Dec" when the period is not a calendar month."""
     zone = ZoneInfo(found.time_zone)
     start, end = found.period.start.astimezone(zone), found.period.end.astimezone(zone)
-    return f"{start:%B}" if start.day == 1 else f"{start.day} {start:%b} to {end.day} {end:%b}"
+    return f"{start:%B}" if start.day == 1 else f"{day(found, start)} to {day(found, end)}"
 
 
 def _line(found: Entitlements, key: str, counter: UsageCounter | None) -> LimitUsage:

@@ -34,7 +34,7 @@ def crossed(current: int, allowed: int) -> list[int]:
     return [each for each in THRESHOLDS if (current > allowed if each == OVER else current * 100 >= allowed * each)]
 
 
-def of_period(*, scope: Scope, pool: str, period_start: datetime) -> list[LimitWarning]:
+def of_period(*, pool: str, period_start: datetime) -> list[LimitWarning]:
     """The highest warning of each limit in this period."""
     rows = LimitWarning.objects.across_environments("a pool may span several environments of one workspace")
     found = {row.limit_key: row for row in rows.filter(pool=pool, period_start=period_start).order_by("threshold")}

@@ -1,0 +1,196 @@
+"""An object's own history, and an entry in words: who, what, before and after, from where."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.urls import NoReverseMatch
+
+from audit.actions import sentence
+from audit.chain import chain_key
+from audit.models import AuditEntry, EntryLabel
+from lamba_campaigns.web import navigation
+from projects.scoping import Scope
+
+TIMELINE_LENGTH: Final = 12
+CHANGES_SHOWN_MAX: Final = 4
+VALUE_LENGTH_MAX: Final = 60
+ERASED: Final = "Erased"
+ORIGINS: Final = {"console": "Console", "api": "API", "webhook": "Webhook", "system": "System"}
+_PAGES: Final[Mapping[str, str]] = {
+    "campaign": "campaign-detail",
+    "template": "template-detail",
+    "audience": "audience-detail",
+    "person": "person-detail",
+    "import": "import-detail",
+    "segment": "segment-detail",
+    "endpoint": "endpoint-detail",
+    "event": "event-detail",
+}
+_WHOLE_PAGES: Final[Mapping[str, str]] = {  # objects without a page of their own
+    "api_key": "settings-keys",
+    "member": "settings-members",
+    "environment": "settings",
+    "project": "settings",
+    "workspace": "plan-and-limits",
+    "add_on": "plan-and-limits",
+    "reservation": "plan-and-limits",
+    "suppression": "suppression-list",
+}
+_ICONS: Final[Mapping[str, tuple[str, str]]] = {
+    "campaign": ("send", ""),
+    "template": ("layout-template", ""),
+    "audience": ("users", ""),
+    "segment": ("users", ""),
+    "snapshot": ("camera", ""),
+    "people": ("users", ""),
+    "person": ("user", ""),
+    "delivery": ("rotate-cw", ""),
+    "consent": ("mail-check", ""),
+    "suppression": ("shield-off", ""),
+    "limit": ("gauge", "warn"),
+    "plan": ("gauge", ""),
+    "addon": ("circle-plus", ""),
+    "webhook": ("webhook", ""),
+    "endpoint": ("webhook", ""),
+    "secret": ("key-round", ""),
+    "key": ("key-round", ""),
+    "member": ("user-cog", ""),
+    "settings": ("settings-2", ""),
+    "sign_in": ("log-in", ""),
+    "signed_out": ("log-out", ""),
+    "export": ("download", ""),
+    "ledger": ("stamp", ""),
+    "checkpoint": ("stamp", ""),
+    "verification": ("shield-check", "ok"),
+    "books": ("scale", "ok"),
+    "break": ("scale", ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that changed, in words; an empty side did not exist."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry as a page shows it. `who`, `target` and `ip` are empty words once erased."""
+
+    entry: AuditEntry
+    icon: str
+    tone: str
+    who: str
+    what: str
+    target: str
+    kind: str
+    url: str
+    note: str
+    origin: str
+    ip: str
+    changes: tuple[Change, ...]
+    more_changes: int
+    at: datetime
+
+
+def for_subject(scope: Scope, type: str, id: str, *, limit: int = TIMELINE_LENGTH) -> list[Line]:
+    """What happened to one object, newest first."""
+    rows = AuditEntry.objects.filter(chain__key=chain_key(scope=scope), subject_type=type, subject_id=id)
+    return lines(scope, rows.select_related("label").order_by("-sequence")[:limit])
+
+
+def lines(scope: Scope, entries: Iterable[AuditEntry]) -> list[Line]:
+    """Entries in words, in the order given."""
+    return [_line(scope, entry) for entry in entries]
+
+
+def names(scope: Scope, ids: Iterable[str]) -> dict[str, str]:
+    """The name that each object had in its newest entry."""
+    wanted = set(ids)
+    if not wanted:
+        return {}
+    rows = (
+        EntryLabel.objects.filter(
+            entry__chain__key=chain_key(scope=scope), entry__subject_id__in=wanted, subject_name__gt=""
+        )
+        .order_by("entry__subject_type", "entry__subject_id", "-entry__sequence")
+        .distinct("entry__subject_type", "entry__subject_id")
+    )
+    return dict(rows.values_list("entry__subject_id", "subject_name"))
+
+
+def url_of(scope: Scope, type: str, id: str) -> str:
+    """The page of an object, or "" where there is none."""
+    try:
+        if type in _PAGES:
+            return navigation.url_of(scope, _PAGES[type], id)
+        return navigation.url_of(scope, _WHOLE_PAGES[type]) if type in _WHOLE_PAGES else ""
+    except NoReverseMatch:
+        return ""
+
+
+def changes(entry: AuditEntry) -> list[Change]:
+    """What is in before or after and differs between them."""
+    before, after = entry.before or {}, entry.after or {}
+    order = [*after, *(name for name in before if name not in after)]
+    return [
+        Change(_words(name), _value(before.get(name)), _value(after.get(name)))
+        for name in order
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _line(scope: Scope, entry: AuditEntry) -> Line:
+    words: EntryLabel | None = getattr(entry, "label", None)
+    icon, tone = _ICONS.get(entry.action.partition(".")[0], ("circle", ""))
+    found = changes(entry)
+    refused = entry.outcome == "refused"
+    return Line(
+        entry=entry,
+        icon="octagon-x" if refused else icon,
+        tone="bad" if refused else tone,
+        who=words.actor_label if words else ERASED,
+        what=sentence(entry.action, entry.outcome),
+        target=words.subject_name if words else "",
+        kind=_words(entry.subject_type).lower(),
+        url=url_of(scope, entry.subject_type, entry.subject_id),
+        note=entry.reason or "; ".join(map(_as_note, found[:CHANGES_SHOWN_MAX])),
+        origin=ORIGINS.get(entry.origin, entry.origin),
+        ip=words.actor_ip if words else "",
+        changes=tuple(found[:CHANGES_SHOWN_MAX]),
+        more_changes=max(0, len(found) - CHANGES_SHOWN_MAX),
+        at=entry.occurred_at,
+    )
+
+
+def _as_note(change: Change) -> str:
+    if change.before and change.after:
+        return f"{change.name}: {change.before} → {change.after}"
+    return f"{change.name}: {change.after or change.before}"
+
+
+def _words(name: str) -> str:
+    """`scheduledAt` and `scheduled_at` are both Scheduled at."""
+    spaced = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).replace("_", " ")
+    return spaced[:1].upper() + spaced[1:]
+
+
+def _value(value: Any) -> str:
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        text = ", ".join(_value(each) for each in value)
+    elif isinstance(value, dict):
+        text = ", ".join(f"{_words(name).lower()} {_value(each)}" for name, each in value.items())
+    else:
+        text = str(value)
+    return text if len(text) <= VALUE_LENGTH_MAX else text[: VALUE_LENGTH_MAX - 1] + "…"

@@ -1,0 +1,280 @@
+"""What the page of plan and limits shows, put together from rows; the view only hands it over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from audit import timeline
+from lamba_campaigns.web import navigation
+from lamba_campaigns.web.navigation import Item, Meter
+from lamba_campaigns.web.states import register_states
+from limits import entitlements, usage, warnings
+from limits.arithmetic import Count, overage_left
+from limits.asks import pool_of
+from limits.catalogue import AddOn, Plan
+from limits.entitlements import Entitlements
+from limits.keys import CHANNEL_LABELS, CHANNELS, DIMENSIONS
+from limits.models import LimitWarning, Reservation, ReservationLine
+from limits.refusal import money
+from projects.scoping import Scope
+
+RESERVATIONS_SHOWN = 12
+VOLUME = "included_email_volume"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanColumn:
+    """One plan in the comparison."""
+
+    plan: Plan
+    price: str
+    state: str  # current, coming, up, down
+    overage: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One limit across all plans."""
+
+    label: str
+    values: tuple[tuple[int | None, bool], ...]  # (limit, is the current plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An add-on as it can be bought."""
+
+    add_on: AddOn
+    price: str
+    units: int
+    available: bool
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One reservation of the ledger."""
+
+    reservation: Reservation
+    name: str
+    kind: str
+    url: str
+    lines: tuple[tuple[str, int, int, int], ...]  # label, asked, used, held
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A threshold that was crossed in this period."""
+
+    tone: str
+    title: str
+    detail: str
+
+
+def register_all() -> None:
+    """Called once, when the app starts."""
+    navigation.register(
+        Item(
+            "limits",
+            "Plan and limits",
+            "gauge",
+            "plan-and-limits",
+            section="project",
+            order=10,
+            permission="limits.read",
+            shortcut="g l",
+        )
+    )
+    navigation.register_meter(sidebar_meter)
+    register_states(
+        {
+            "held": ("Held", "info", "lock"),
+            "settled": ("Used", "ok", "circle-check"),
+            "released": ("Given back", "neutral", "undo-2"),
+        }
+    )
+
+
+def sidebar_meter(scope: Scope) -> Meter:
+    """Email volume of this period, at the foot of the menu."""
+    found = entitlements.effective(scope=scope, at=timezone.now())
+    line = next(line for line in usage.of(found, pool_of(scope)) if line.key == VOLUME)
+    return Meter(
+        label=f"Emails, {usage.period_name(found)}",
+        used=line.current,
+        allowed=line.allowed,
+        plan=found.plan_name,
+        url=navigation.url_of(scope, "plan-and-limits") + "#add-ons",
+    )
+
+
+def context(*, scope: Scope, now: datetime) -> dict[str, Any]:
+    """Everything on the page."""
+    found = entitlements.effective(scope=scope, at=now)
+    coming = entitlements.coming(workspace_id=scope.workspace_id, now=now)
+    limits = usage.of(found, pool_of(scope))
+    columns = plan_columns(found, coming.plan if coming else "")
+    return {
+        "nav": "limits",
+        "found": found,
+        "limits": limits,
+        "begins": usage.day(found, found.period.start),
+        "ends": usage.day(found, found.period.end),
+        "coming": coming,
+        "coming_plan": found.catalogue.plans.get(coming.plan) if coming else None,
+        "columns": columns,
+        "next_up": next((column for column in columns if column.state == "up"), None),
+        "rows": plan_rows(found),
+        "channel_rows": channel_rows(found),
+        "channels": channels(found),
+        "offers": offers(found),
+        "overage": overage(scope, found, limits),
+        "holds": holds(scope),
+        "notices": notices(scope, found),
+    }
+
+
+def plan_columns(found: Entitlements, coming: str) -> list[PlanColumn]:
+    return [
+        PlanColumn(
+            plan, money(plan.price, found.catalogue.currency), _state(found, plan, coming), _overage(found, plan)
+        )
+        for plan in found.catalogue.plans.values()
+    ]
+
+
+def plan_rows(found: Entitlements) -> list[PlanRow]:
+    return [
+        PlanRow(
+            dimension.label,
+            tuple((plan.limits[key], plan.id == found.plan_id) for plan in found.catalogue.plans.values()),
+        )
+        for key, dimension in DIMENSIONS.items()
+    ]
+
+
+def channel_rows(found: Entitlements) -> list[tuple[str, list[tuple[str, bool]]]]:
+    """(channel, per plan: yes, add-on or no; is the current plan)."""
+    add_ons = [add_on for add_on in found.catalogue.add_ons.values() if add_on.channel]
+    rows = []
+    for channel in CHANNELS:
+        sold = {plan for add_on in add_ons if add_on.channel == channel for plan in add_on.plans}
+        cells = [
+            ("yes" if channel in plan.channels else "add-on" if plan.id in sold else "no", plan.id == found.plan_id)
+            for plan in found.catalogue.plans.values()
+        ]
+        rows.append((CHANNEL_LABELS[channel], cells))
+    return rows
+
+
+def channels(found: Entitlements) -> list[tuple[str, bool, str]]:
+    """(channel, is it there, where it comes from or what is missing)."""
+    return [(CHANNEL_LABELS[name], name in found.channels, _channel_why(found, name)) for name in CHANNELS]
+
+
+def offers(found: Entitlements) -> list[Offer]:
+    return [
+        Offer(
+            add_on,
+            money(add_on.price, found.catalogue.currency),
+            found.add_ons.get(sku, 0),
+            found.plan_id in add_on.plans,
+            "" if found.plan_id in add_on.plans else _sold_with(found, add_on),
+        )
+        for sku, add_on in found.catalogue.add_ons.items()
+    ]
+
+
+def overage(scope: Scope, found: Entitlements, limits: Sequence[usage.LimitUsage]) -> dict[str, Any]:
+    """The policy in words, and what was accepted in this period."""
+    volume = next(line for line in limits if line.key == VOLUME)
+    accepted = (
+        ReservationLine.objects.within(scope)
+        .filter(limit_key=VOLUME, period_start=found.period.start, reservation__state__in=["held", "settled"])
+        .aggregate(messages=Sum("reservation__overage_quantity"), amount=Sum("reservation__overage_amount"))
+    )
+    return {
+        "policy": found.overage.policy,
+        "price": money(found.overage.price_per_thousand, found.catalogue.currency),
+        "cap": found.overage.cap,
+        "grace": found.overage.grace_percent,
+        "left": overage_left(found, Count(volume.used, volume.reserved)),
+        "messages": accepted["messages"] or 0,
+        "amount": money(accepted["amount"] or found.overage.price_per_thousand * 0, found.catalogue.currency),
+    }
+
+
+def holds(scope: Scope) -> list[Hold]:
+    """The newest reservations that count in a period: launches. Those of gauges alone say no more than the gauge."""
+    launches = Reservation.objects.within(scope).exclude(expires_at=None)
+    rows = list(launches.prefetch_related("lines").order_by("-pk")[:RESERVATIONS_SHOWN])
+    subjects = {row.pk: _subject(row.purpose) for row in rows}
+    names = timeline.names(scope, (subject for _, subject in subjects.values()))
+    return [_hold(scope, row, *subjects[row.pk], names) for row in rows]
+
+
+def notices(scope: Scope, found: Entitlements) -> list[Notice]:
+    rows = warnings.of_period(pool=pool_of(scope), period_start=found.period.start)
+    return [_notice(row) for row in rows]
+
+
+def _notice(row: LimitWarning) -> Notice:
+    over = row.threshold == warnings.OVER
+    reached = "over the limit" if over else f"{row.threshold}% used"
+    title = f"{DIMENSIONS[row.limit_key].label}: {reached}"
+    return Notice("bad" if over else "warn", title, f"{row.current:,} of {row.allowed:,} were used or held.")
+
+
+def _state(found: Entitlements, plan: Plan, coming: str) -> str:
+    if plan.id == found.plan_id:
+        return "current"
+    if plan.id == coming:
+        return "coming"
+    return "up" if plan.rank > found.plan.rank else "down"
+
+
+def _overage(found: Entitlements, plan: Plan) -> str:
+    if plan.overage.policy == "allow":
+        return f"{money(plan.overage.price_per_thousand, found.catalogue.currency)} per 1,000"
+    return f"{plan.overage.grace_percent}% grace" if plan.overage.policy == "grace" else "Refused"
+
+
+def _channel_why(found: Entitlements, channel: str) -> str:
+    if channel in found.plan.channels:
+        return f"Part of {found.plan_name}"
+    add_on = next((each for each in found.catalogue.add_ons.values() if each.channel == channel), None)
+    if channel in found.channels and add_on:
+        return "By add-on"
+    if add_on and found.plan_id in add_on.plans:
+        return f"Add-on, {money(add_on.price, found.catalogue.currency)} a month"
+    if add_on:
+        return _sold_with(found, add_on)
+    first = next((plan.name for plan in found.catalogue.plans.values() if channel in plan.channels), "")
+    return f"From {first} on" if first else "Not available"
+
+
+def _sold_with(found: Entitlements, add_on: AddOn) -> str:
+    first = next(plan.name for plan in found.catalogue.plans.values() if plan.id in add_on.plans)
+    return f"From {first} on"
+
+
+def _subject(purpose: str) -> tuple[str, str]:
+    """ "launch:cmp_1:2" is a launch of cmp_1."""
+    kind, _, rest = purpose.partition(":")
+    return kind, rest.partition(":")[0]
+
+
+def _hold(scope: Scope, row: Reservation, kind: str, subject: str, names: dict[str, str]) -> Hold:
+    page = {"launch": "campaign", "active": "campaign", "template": "template"}.get(kind, "")
+    lines = sorted(row.lines.all(), key=lambda line: list(DIMENSIONS).index(line.limit_key))
+    return Hold(
+        reservation=row,
+        name=names.get(subject, row.purpose),
+        kind=kind.capitalize(),
+        url=timeline.url_of(scope, page, subject),
+        lines=tuple((DIMENSIONS[each.limit_key].label, each.quantity, each.used, each.held) for each in lines),
+    )
