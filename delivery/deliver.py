@@ -35,9 +35,9 @@ _log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Desk:
-    """What one turn on a job works with."""
+    """What one turn on a job works with. `size` follows the speed of the relay."""
 
     scope: Scope
     job: SendJob
@@ -46,6 +46,7 @@ class _Desk:
     letterhead: Letterhead
     owner: str
     clock: Clock
+    size: int = windows.MICRO_BATCH_FIRST
 
 
 def deliver(*, job_id: int, seconds: float = TURN_SECONDS_MAX, clock: Clock = timezone.now) -> bool:
@@ -80,7 +81,7 @@ def _one_chunk(desk: _Desk, until: float) -> bool:
     """Retries that are due, else the next chunk to its end. False when there is nothing to take."""
     now = desk.clock()
     with durable():
-        window = windows.claim_retries(scope=desk.scope, job=desk.job, owner=desk.owner, now=now)
+        window = windows.claim_retries(scope=desk.scope, job=desk.job, owner=desk.owner, size=desk.size, now=now)
         lease = window.lease if window else windows.claim_chunk(job=desk.job, owner=desk.owner, now=now)
     if lease is None:
         return False
@@ -123,7 +124,7 @@ def _next(desk: _Desk, lease: Lease, mark: int, last: int, changes: Changes, now
     state, rate, held = statements.rows("job_control", {"job": desk.job.pk, "now": now})[0]
     if state != JobState.SENDING or held:
         return None
-    count = windows.paced(job_id=desk.job.pk, rate=rate, now=now)
+    count = windows.paced(job_id=desk.job.pk, rate=rate, size=desk.size, now=now)
     if not count:
         return None
     upto = min(mark + count, last)
@@ -142,6 +143,7 @@ def _must_wait(desk: _Desk, now: datetime) -> bool:
 
 def _hand_over(desk: _Desk, window: Window) -> list[Outcome]:
     """Render and send a window; one outcome for each member, in order. Nothing here touches the database."""
+    began = time.monotonic()
     numbers = [member.position for member in window.members]
     where = {"environment_id": desk.scope.environment_id, "job_id": desk.job.pk}
     marks = tokens.tokens("message", numbers=numbers, **where)
@@ -156,6 +158,8 @@ def _hand_over(desk: _Desk, window: Window) -> list[Outcome]:
             batch.append(made)
     handed = desk.channel.send_batch(batch)
     outcomes |= {item.position: outcome for item, outcome in zip(batch, handed.outcomes, strict=True)}
+    if 2 * len(window.members) >= desk.size:  # a short rest of a chunk says little
+        desk.size = windows.next_size(size=len(window.members), seconds=time.monotonic() - began)
     if handed.down:
         _hold(desk.job, handed.down, desk.clock)
     return [outcomes[member.position] for member in window.members]

@@ -46,10 +46,7 @@ def tokens(purpose: Purpose, *, environment_id: int, job_id: int, numbers: Seque
     plain = b"".join(head + number.to_bytes(5) + mark for number in numbers)
     with _lock:
         sealed = _cipher(settings.LINK_KEY)[0].update(plain)
-    return [
-        base64.b32encode(sealed[start : start + 16])[:TOKEN_LENGTH].decode().lower()
-        for start in range(0, len(sealed), 16)
-    ]
+    return [_text(sealed[start : start + 16]) for start in range(0, len(sealed), 16)]
 
 
 def read(purpose: Purpose, text: str) -> Reference | None:
@@ -60,6 +57,8 @@ def read(purpose: Purpose, text: str) -> Reference | None:
         sealed = base64.b32decode(text.upper() + "======")
     except ValueError:
         return None
+    if _text(sealed) != text.lower():
+        return None  # the last letter has spare bits: one token, one spelling
     with _lock:
         plain = _cipher(settings.LINK_KEY)[1].update(sealed)
     if plain[12:] != _MARKS[purpose]:
@@ -70,6 +69,10 @@ def read(purpose: Purpose, text: str) -> Reference | None:
 def read_message_id(message_id: str) -> Reference | None:
     """The message behind `<token@domain>`, or None."""
     return read("message", message_id.strip().strip("<>").partition("@")[0].lower())
+
+
+def _text(block: bytes) -> str:
+    return base64.b32encode(block)[:TOKEN_LENGTH].decode().lower()
 
 
 @cache

@@ -24,6 +24,8 @@ from projects.scoping import Scope
 
 LEASE_SECONDS = 15
 MICRO_BATCH_MESSAGES = 250
+MICRO_BATCH_FIRST = 100  # until the relay's speed is known
+MICRO_BATCH_SECONDS = 0.5  # what a micro-batch should take: pausing waits for one
 PACE_SLICE_SECONDS = 1  # a rate limit is spent in slices of at most this long
 # codes that mean "this mailbox does not exist", for ever (RFC 3463, IANA registry)
 HARD_CODES = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
@@ -96,12 +98,18 @@ def claim_chunk(*, job: SendJob, owner: str, now: datetime) -> Lease | None:
     return Lease(job.pk, *found[0]) if found else None
 
 
-def claim_retries(*, scope: Scope, job: SendJob, owner: str, now: datetime) -> Window | None:
+def next_size(*, size: int, seconds: float) -> int:
+    """How many to claim next after `size` took `seconds`: at most twice as many, never fewer than one."""
+    fitting = round(size * MICRO_BATCH_SECONDS / max(seconds, 0.001))
+    return max(1, min(fitting, 2 * size, MICRO_BATCH_MESSAGES))
+
+
+def claim_retries(*, scope: Scope, job: SendJob, owner: str, size: int, now: datetime) -> Window | None:
     """A micro-batch of messages whose next attempt is due, as a chunk of its own; None when none is due."""
     require_transaction()
     if not statements.rows("claim_job_for_retries", {"job": job.pk, "now": now}):
         return None
-    count = _paced(job.pk, job.rate_per_minute, now)
+    count = paced(job_id=job.pk, rate=job.rate_per_minute, size=size, now=now)
     if not count:
         return None
     found = statements.rows("claim_retries", _eligibility(scope, job) | {"most": count, "now": now})
@@ -151,10 +159,13 @@ def claim(
     return window
 
 
-def paced(*, job_id: int, rate: int | None, now: datetime) -> int:
-    """How many may be claimed at this moment: 0 while the rate limit is used up."""
+def paced(*, job_id: int, rate: int | None, size: int, now: datetime) -> int:
+    """How many of `size` may be claimed at this moment: 0 while the rate limit is used up."""
     require_transaction()
-    return _paced(job_id, rate, now)
+    if rate is None:
+        return size
+    count = max(1, min(size, rate * PACE_SLICE_SECONDS // 60))
+    return count if statements.rows("take_pace", {"job": job_id, "rate": rate, "count": count, "now": now}) else 0
 
 
 def settle(
@@ -248,13 +259,6 @@ def _members(found: Sequence[Sequence[Any]]) -> tuple[Member, ...]:
         for position, person_id, address, fields, reason, attempts, *_ in found
         if reason == 0
     )
-
-
-def _paced(job_id: int, rate: int | None, now: datetime) -> int:
-    if rate is None:
-        return MICRO_BATCH_MESSAGES
-    count = max(1, min(MICRO_BATCH_MESSAGES, rate * PACE_SLICE_SECONDS // 60))
-    return count if statements.rows("take_pace", {"job": job_id, "rate": rate, "count": count, "now": now}) else 0
 
 
 def paced_for(*, job_id: int, now: datetime) -> timedelta:

@@ -13,7 +13,6 @@ import pytest
 from aiosmtpd.controller import Controller
 from django.db import connection, transaction
 
-from audiences import facts
 from audiences.models import Audience, AudienceVersion, Snapshot
 from delivery import deliver as engine
 from delivery import jobs
@@ -102,23 +101,30 @@ def postbox(settings: Any) -> Iterator[Postbox]:
     server.stop()
 
 
+PEOPLE = """
+WITH people AS (
+    INSERT INTO audiences_person (environment_id, public_id, external_id, email, given_name, created_at)
+    SELECT %(environment)s, format('per_%%s_%%s_%%s', %(environment)s::int, %(prefix)s, n), %(prefix)s || n,
+           %(prefix)s || n || '@example.com', upper(%(prefix)s) || n, %(now)s
+    FROM generate_series(1, %(count)s) AS n
+    RETURNING id
+)
+INSERT INTO audiences_personfacts (person_id, environment_id, membership, consent_mask, address_state)
+SELECT id, %(environment)s, 2, 1, 1 FROM people
+RETURNING person_id
+"""
+
+
 @pytest.fixture
 def make_people(scope: Scope, now: datetime) -> Callable[..., list[int]]:
     """make_people(3) -> ids of three people who may be mailed, u1@example.com and so on."""
 
     def make(count: int, within: Scope | None = None, prefix: str = "u") -> list[int]:
-        where = within or scope
-        names = [f"{prefix}{number}" for number in range(1, count + 1)]
-        with transaction.atomic():
-            people = facts.ensure_people(scope=where, people=[facts.Identity(name) for name in names], now=now)
-            told = {"membership": "active", "consent.email": True}
-            changes = [
-                facts.Change(people[name], field, value, now, f"evt_{name}_{field}")
-                for name in names
-                for field, value in (told | {"email": f"{name}@example.com", "given_name": name.title()}).items()
-            ]
-            facts.apply(scope=where, changes=changes, now=now)
-        return [people[name] for name in names]
+        where: dict[str, Any] = {"prefix": prefix, "count": count, "now": now}
+        where["environment"] = (within or scope).environment_id
+        with connection.cursor() as cursor:
+            cursor.execute(PEOPLE, where)
+            return sorted(row[0] for row in cursor.fetchall())
 
     return make
 

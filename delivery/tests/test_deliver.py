@@ -10,13 +10,14 @@ from django.db import transaction
 from audiences import facts
 from audit import ledger
 from delivery import deliver as engine
-from delivery import jobs, leases, ringing, statements
+from delivery import jobs, leases, ringing, statements, windows
 from delivery.models import Chunk, SendJob
 from delivery.tests.conftest import Postbox, counters, messages, state
 from projects.scoping import Actor, Scope
 from webhooks.models import InboundEvent
 
 pytestmark = pytest.mark.django_db
+FIRST = windows.MICRO_BATCH_FIRST
 
 
 def balanced(scope: Scope, job: SendJob) -> None:
@@ -215,17 +216,11 @@ def test_pausing_stops_before_the_next_micro_batch_and_resuming_repeats_nobody(
     scope: Scope, now: datetime, make_job: Callable[..., SendJob], deliver: Callable[..., None], postbox: Postbox
 ) -> None:
     job = make_job(1200)
-    batches: list[int] = []
-
-    def pause_after_two(server: Any, envelope: Any) -> None:
-        batches.append(1)
-
-    postbox.data = pause_after_two
     real = engine._hand_over
 
     def pausing(desk: Any, window: Any) -> Any:
         outcomes = real(desk, window)
-        if len(postbox.received) >= 500 and state(job) == "sending":
+        if len(postbox.received) >= 300 and state(job) == "sending":
             with transaction.atomic():
                 jobs.pause(scope=scope, job=job, now=now)
         return outcomes
@@ -235,8 +230,9 @@ def test_pausing_stops_before_the_next_micro_batch_and_resuming_repeats_nobody(
         deliver(job)
     finally:
         engine._hand_over = real
-    assert len(postbox.received) == 500
-    assert counters(job) == {"accepted": 500, "pending": 700}
+    stopped = len(postbox.received)
+    assert 300 <= stopped <= 300 + windows.MICRO_BATCH_MESSAGES
+    assert counters(job) == {"accepted": stopped, "pending": 1200 - stopped}
     assert state(job) == "paused"
 
     with transaction.atomic():
@@ -291,7 +287,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing_and_its_window_is_uncertain
         if not lost:
             lost.append(1)
             Chunk.objects.within(scope).filter(job=job).update(lease_until=now - timedelta(days=1))
-            assert leases.expire(now=now) == 250
+            assert leases.expire(now=now) == FIRST
         return outcomes
 
     engine._hand_over = slow
@@ -299,19 +295,19 @@ def test_a_worker_that_lost_its_lease_writes_nothing_and_its_window_is_uncertain
         deliver(job)
     finally:
         engine._hand_over = real
-    assert counters(job) == {"uncertain": 250, "pending": 350}
+    assert counters(job) == {"uncertain": FIRST, "pending": 600 - FIRST}
     assert messages(job)[0].code == "lease_lost"
     assert "stopped between hand-off and outcome" in messages(job)[0].detail
 
     deliver(job)
-    assert counters(job) == {"uncertain": 250, "accepted": 350}
+    assert counters(job) == {"uncertain": FIRST, "accepted": 600 - FIRST}
     assert len(set(postbox.addresses())) == len(postbox.received) == 600, "nobody was mailed twice"
     assert state(job) == "finished"
     balanced(scope, job)
 
     with transaction.atomic():
         resolved = jobs.resolve_uncertain(scope=scope, actor=actor, job=job, decision="accepted", now=now)
-    assert resolved == 250
+    assert resolved == FIRST
     assert counters(job) == {"accepted": 600}
     balanced(scope, job)
 

@@ -17,6 +17,7 @@ from delivery.merging import TYPES, Fact, Standing, merge
 from delivery.models import ConsentEvent, JobCounters, Message, Receipt, SendJob, Suppression
 from delivery.tests.conftest import Postbox, counters, messages, state
 from projects.scoping import Actor, Scope
+from webhooks import catalog
 from webhooks.models import OutboxEvent
 from webhooks.registry import Event, NotYet
 
@@ -231,5 +232,5 @@ def test_receipts_that_match_nothing_here_are_kept_and_move_nothing(
 
 
 def test_types_are_exactly_the_receipts_of_the_catalogue() -> None:
-    known = {kind.name for kind in catalog.all_types() if kind.name.startswith("message.")}
+    known = {kind.name for kind in catalog.every() if kind.name.startswith("message.")}
     assert set(TYPES) == known

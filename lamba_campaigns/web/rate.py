@@ -22,7 +22,11 @@ def require_rate(*parts: str, rate: str) -> None:
     moment = time.time()
     key = f"rate:{unit}:{int(moment // seconds)}:{':'.join(parts)}"
     cache.add(key, 0, timeout=seconds * 2)
-    if cache.incr(key) > int(allowed):
+    try:
+        hits = cache.incr(key)
+    except ValueError:  # the cache was emptied between the two calls
+        hits = 1
+    if hits > int(allowed):
         wait = int(seconds - moment % seconds) + 1
         raise TooManyRequests(
             f"Only {allowed} requests a {unit} are served here.", next_step=f"Wait {wait} seconds.", retryAfter=wait
