@@ -126,6 +126,8 @@ def _line(leaf: Truth, facts: Facts, clock: Clock) -> str:
         seen: Any = seen_value(asked, facts, clock)
         day: date = clock.day_of(seen)
         return f"{asked.name} {distance_words(day, clock.today)}"
+    if asked.unit:
+        return f"{leaf.seen} {asked.unit}"
     return leaf.seen if asked.type in ("choice", "set") else f"{asked.name} {leaf.seen}"
 
 

@@ -239,7 +239,7 @@ def _name(text: str, asked: fields.Field, vocabulary: Vocabulary | None) -> str:
 
 
 def _shown(value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return "Nothing"
     text = repr(value) if isinstance(value, (str, int, float, bool)) else f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:59]}…"
