@@ -145,11 +145,16 @@ def changes(entry: AuditEntry) -> list[Change]:
     ]
 
 
+def as_text(found: Iterable[Change]) -> str:
+    """Changes in one line: `State: draft → launching; Name: Spring`."""
+    return "; ".join(_as_note(change) for change in found)
+
+
 def _line(scope: Scope, entry: AuditEntry) -> Line:
     words: EntryLabel | None = getattr(entry, "label", None)
     icon, tone = _ICONS.get(entry.action.partition(".")[0], ("circle", ""))
-    found = changes(entry)
     refused = entry.outcome == "refused"
+    found = [] if refused else changes(entry)  # nothing changed; the reason says why
     return Line(
         entry=entry,
         icon="octagon-x" if refused else icon,
@@ -159,7 +164,7 @@ def _line(scope: Scope, entry: AuditEntry) -> Line:
         target=words.subject_name if words else "",
         kind=_words(entry.subject_type).lower(),
         url=url_of(scope, entry.subject_type, entry.subject_id),
-        note=entry.reason or "; ".join(map(_as_note, found[:CHANGES_SHOWN_MAX])),
+        note=entry.reason or as_text(found[:CHANGES_SHOWN_MAX]),
         origin=ORIGINS.get(entry.origin, entry.origin),
         ip=words.actor_ip if words else "",
         changes=tuple(found[:CHANGES_SHOWN_MAX]),

@@ -1,5 +1,11 @@
 """Console pages, under /{workspace}/{project}/{environment}/."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from audit import views
+
+urlpatterns: list[URLPattern] = [
+    path("audit", views.audit_trail, name="audit-trail"),
+    path("audit/export.csv", views.audit_csv, name="audit-csv"),
+    path("audit/verify", views.audit_verify, name="audit-verify"),
+]

@@ -109,7 +109,7 @@ def add_add_on(*, scope: Scope, actor: Actor, sku: str, quantity: int, now: date
         workspace_id=scope.workspace_id, add_on=add_on, quantity=quantity, effective_from=now
     )
     units = present.add_ons.get(sku, 0)
-    _record_add_on(scope, actor, found, units, units + quantity, reference, now)
+    _record_add_on(scope, actor, found, add_on.name, units, units + quantity, reference, now)
     return found
 
 
@@ -123,7 +123,9 @@ def end_add_on(*, scope: Scope, actor: Actor, sku: str, now: datetime) -> dateti
     if last is None:
         raise Conflict("The workspace does not have this add-on, or it ends already.", next_step="Reload the page.")
     rows.update(effective_to=until)
-    _record_add_on(scope, actor, last, present.add_ons.get(sku, 0), 0, "", now, until)
+    _record_add_on(
+        scope, actor, last, present.catalogue.add_on(sku).name, present.add_ons.get(sku, 0), 0, "", now, until
+    )
     return until
 
 
@@ -144,6 +146,7 @@ def _record_add_on(
     scope: Scope,
     actor: Actor,
     row: WorkspaceAddOn,
+    name: str,
     before: int,
     after: int,
     reference: str,
@@ -155,7 +158,7 @@ def _record_add_on(
         workspace_id=scope.workspace_id,
         actor=actor,
         action="addon.changed",
-        subject=chain.Subject("add_on", row.public_id, row.sku),
+        subject=chain.Subject("add_on", row.public_id, name),
         now=now,
         before={"sku": row.sku, "units": before},
         after={"sku": row.sku, "units": after, "effectiveFrom": effective_from or now, "billing": reference},
