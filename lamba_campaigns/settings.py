@@ -173,6 +173,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+if MODE == "test":  # three accounts a test: a slow hash would be most of the suite's time
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 SIGN_IN_ATTEMPTS: list[str] = env.list(
     "LAMBA_SIGN_IN_ATTEMPTS", default=["10/minute", "50/hour"]
 )  # per address and name
