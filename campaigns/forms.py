@@ -32,6 +32,18 @@ _POINTERS: Final = {
 FOLDS: Final = [("", "As it comes"), ("0", "The first of the two"), ("1", "The second of the two")]
 
 
+class WallClockField(forms.Field):
+    """A time as a clock on a wall shows it. Its zone stands in another field, so it must not be read in any other."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        if not value:
+            return None
+        try:
+            return datetime.fromisoformat(str(value)).replace(tzinfo=None, second=0, microsecond=0)
+        except ValueError:
+            raise forms.ValidationError("Write a date and a time, such as 2026-11-24 09:30.", code="invalid") from None
+
+
 class SetupForm(forms.Form):
     """A draft on one page: channel, template, audience, schedule, limits."""
 
@@ -45,10 +57,9 @@ class SetupForm(forms.Form):
         choices=[("now", "When I launch it"), ("later", "At a set time")],
         initial="now",
     )
-    scheduled_at = forms.DateTimeField(
+    scheduled_at = WallClockField(
         label="Send at",
         required=False,
-        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"],
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
     time_zone = forms.ChoiceField(label="Time zone")
@@ -174,7 +185,7 @@ class SetupForm(forms.Form):
         return found | {"channel": channel, "name": found["name"] or "", "timing": found["timing"] or "now"}
 
     def _take_time(self, values: dict[str, Any]) -> None:
-        wall = values["scheduled_at"].replace(tzinfo=None)
+        wall = values["scheduled_at"]
         fold = int(values["fold"]) if values.get("fold") in ("0", "1") else None
         try:
             values["scheduled_at"] = schedule.moment_of(

@@ -10,13 +10,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from campaigns import completion, drafts, launch
-from campaigns.models import Campaign, State
+from campaigns import sweeps
+from campaigns.models import Campaign, Template
 from campaigns.tests.conftest import MakeDraft, Postbox, fresh, run_job
 from conftest import World
-from delivery import finishing
 from lamba_campaigns.web.console import url
-from projects.scoping import Actor, Scope
+from projects.scoping import Scope
 
 BrowserOf = Callable[[User], Client]
 QUERIES_MAX = 40  # the frame around a page takes about a dozen of them
@@ -98,3 +97,221 @@ def test_pages_of_a_template(alice: Client, scope: Scope, make_template: Any, ma
     assert "sandbox" in shown["Content-Security-Policy"] and "script-src" not in shown["Content-Security-Policy"]
     read(alice, url(scope, "template-list"))
     read(alice, url(scope, "template-version", template.public_id, 1))
+
+
+def steps(scope: Scope, campaign: Campaign, name: str) -> str:
+    return url(scope, f"campaign-{name}", campaign.public_id)
+
+
+def test_launching_in_production_wants_the_typed_word(alice: Client, scope: Scope, make_draft: MakeDraft) -> None:
+    draft = make_draft()
+    form = {"state_version": draft.state_version}
+
+    without = alice.post(steps(scope, draft, "launch"), form)
+    assert without.status_code == 422 and "Type production to confirm." in without.content.decode()
+    assert fresh(draft).state == "draft"
+
+    with_it = alice.post(steps(scope, draft, "launch"), form | {"confirm": " Production "})
+    assert with_it.status_code == 302 and fresh(draft).state == "launching"
+    assert "Freezing the audience" in read(alice, page_of(scope, draft))
+
+
+def test_launching_in_the_sandbox_needs_one_click(alice: Client, world: World, make_draft: MakeDraft) -> None:
+    draft = make_draft(within=world.sandbox)
+
+    assert "test people" in read(alice, page_of(world.sandbox, draft))
+    answer = alice.post(steps(world.sandbox, draft, "launch"), {"state_version": draft.state_version})
+
+    assert answer.status_code == 302 and fresh(draft).state == "launching"
+
+
+def test_dialogs_open_without_scripts(alice: Client, scope: Scope, make_draft: MakeDraft) -> None:
+    text = read(alice, page_of(scope, make_draft()) + "?confirm=launch")
+
+    assert '<dialog id="launch" class="confirm" aria-labelledby="launch-h" data-modal open>' in text
+
+
+def test_a_stale_tab_is_refused_on_the_page(alice: Client, scope: Scope, make_draft: MakeDraft) -> None:
+    draft = make_draft()
+
+    answer = alice.post(steps(scope, draft, "launch"), {"state_version": 7, "confirm": "production"})
+
+    assert answer.status_code == 412 and "Changed by somebody else" in answer.content.decode()
+    assert fresh(draft).state == "draft"
+
+
+def test_over_a_limit_the_page_has_working_ways_out(
+    alice: Client,
+    scope: Scope,
+    now: datetime,
+    plan: Callable[..., None],
+    make_draft: MakeDraft,
+    browser_of: BrowserOf,
+    world: World,
+) -> None:
+    draft = make_draft(people=3)
+    plan("starter", at=now - timedelta(minutes=1), included_email_volume=2)
+    form = {"state_version": draft.state_version, "confirm": "production"}
+
+    refused = alice.post(steps(scope, draft, "launch"), form)
+    assert refused.status_code == 402 and "Not ready to launch" in refused.content.decode()
+    text = read(alice, page_of(scope, draft))
+    assert "Upgrade to" in text and "Accept 1 over the limit" in text and "Narrow the audience" in text
+    assert "ask an owner" in read(browser_of(world.bob), page_of(scope, draft))
+
+    accepted = {"kind": "accept_overage", "quantity": "1", "state_version": draft.state_version}
+    assert browser_of(world.bob).post(steps(scope, draft, "fix"), accepted).status_code == 403
+    assert alice.post(steps(scope, draft, "fix"), accepted).status_code == 302
+    assert fresh(draft).accept_overage == 1
+    assert "Ready to launch" in read(alice, page_of(scope, draft))
+
+
+def test_upgrading_in_place_unblocks(
+    alice: Client, scope: Scope, now: datetime, plan: Callable[..., None], make_draft: MakeDraft
+) -> None:
+    draft = make_draft(people=3)
+    plan("starter", at=now - timedelta(minutes=1), audience_per_campaign=2)
+
+    answer = alice.post(steps(scope, draft, "fix"), {"kind": "upgrade", "plan": "growth"})
+
+    assert answer.status_code == 302 and "Ready to launch" in read(alice, page_of(scope, draft))
+
+
+def test_the_live_card_answers_204_until_something_changes(
+    alice: Client,
+    scope: Scope,
+    make_draft: MakeDraft,
+    launch_it: Callable[..., Campaign],
+    send_it: Callable[..., Campaign],
+) -> None:
+    sending = launch_it(make_draft())
+    text = read(alice, page_of(scope, sending))
+    poll = text.split('hx-get="')[1].split('"')[0]
+
+    assert alice.get(poll).status_code == 204
+    send_it(sending)
+    changed = alice.get(poll)
+    assert changed.status_code == 204 and changed["HX-Refresh"] == "true", "another state needs other buttons"
+    assert "data-live" not in read(alice, page_of(scope, sending)).split('id="live"')[1].split(">")[0]
+
+
+def test_pause_resume_and_cancel_from_the_page(
+    alice: Client,
+    scope: Scope,
+    now: datetime,
+    make_draft: MakeDraft,
+    launch_it: Callable[..., Campaign],
+    postbox: Postbox,
+) -> None:
+    sending = launch_it(make_draft())
+
+    assert alice.post(steps(scope, sending, "pause"), {"state_version": sending.state_version}).status_code == 302
+    assert "Pausing" in read(alice, page_of(scope, sending))
+    run_job(sending, scope, now)
+    sweeps.settle_finished(now=now)
+    paused = fresh(sending)
+    assert "Resume" in read(alice, page_of(scope, paused))
+    refused = alice.post(steps(scope, paused, "cancel"), {"state_version": paused.state_version, "confirm": "yes"})
+    assert refused.status_code == 422
+    word = {"state_version": paused.state_version, "confirm": paused.name}
+    assert alice.post(steps(scope, paused, "cancel"), word).status_code == 302
+    assert fresh(paused).state == "cancelling"
+    assert "Cancelling" in read(alice, page_of(scope, paused))
+
+
+def test_a_draft_is_made_edited_copied_and_deleted_on_pages(alice: Client, scope: Scope, make_draft: MakeDraft) -> None:
+    other = make_draft()
+    assert other.audience is not None and other.template_version is not None
+    form = {"name": "Autumn", "channel": "email", "timing": "now", "time_zone": "Europe/Berlin"}
+
+    wrong = alice.post(url(scope, "campaign-new"), form | {"timing": "later"})
+    assert wrong.status_code == 422 and "Say when" in wrong.content.decode()
+    rail = alice.post(url(scope, "campaign-new"), form | {"check": "1", "audience": other.audience.public_id})
+    assert rail.status_code == 200 and "people can be contacted now" in rail.content.decode()
+    made = alice.post(url(scope, "campaign-new"), form)
+    draft = Campaign.objects.within(scope).get(name="Autumn")
+    assert made.status_code == 302 and draft.audience is None
+
+    assert "2 to do" in read(alice, page_of(scope, draft))
+    filled = {"audience": other.audience.public_id, "template": other.template_version.template.public_id}
+    edited = alice.post(page_of(scope, draft, "campaign-edit"), form | filled | {"state_version": draft.state_version})
+    assert edited.status_code == 302 and "Ready to launch" in read(alice, page_of(scope, draft))
+    assert alice.post(steps(scope, draft, "copy")).status_code == 302
+    assert alice.post(steps(scope, draft, "delete"), {"state_version": fresh(draft).state_version}).status_code == 302
+    assert set(Campaign.objects.within(scope).values_list("name", flat=True)) == {other.name, "Autumn (copy)"}
+
+
+def test_a_time_in_the_gap_of_the_clocks_is_refused_in_the_form(alice: Client, scope: Scope, growth: None) -> None:
+    form = {
+        "name": "Autumn",
+        "channel": "email",
+        "timing": "later",
+        "scheduled_at": "2027-03-28T02:30",
+        "time_zone": "Europe/Berlin",
+    }
+
+    answer = alice.post(url(scope, "campaign-new"), form)
+
+    assert answer.status_code == 422 and "does not exist in Europe/Berlin" in answer.content.decode()
+
+
+def test_the_editor_saves_publishes_and_archives(alice: Client, scope: Scope, growth: None) -> None:
+    form = {"name": "News", "subject": "Hi", "preheader": "", "body": "Text\r\n"}
+    alice.post(url(scope, "template-new"), form | {"publish": "1"})
+    template = Template.objects.within(scope).get(name="News")
+    where = url(scope, "template-detail", template.public_id)
+
+    wrong = alice.post(where, form | {"body": "{{ nobody }}", "publish": "1", "state_version": template.state_version})
+    assert wrong.status_code == 422 and "is not a field of a person here" in wrong.content.decode()
+    alice.post(where, form | {"subject": "Hello", "save": "1", "state_version": template.state_version})
+    assert "Draft v2" in read(alice, where)
+    shown = alice.post(where, form | {"preview": "1", "body": "Live"})
+    assert shown.status_code == 200 and 'id="result"' in shown.content.decode()
+    alice.post(where, form | {"publish": "1", "state_version": template.state_version + 1})
+    assert "compared with v1" not in read(alice, url(scope, "template-version", template.public_id, 1))
+    archived = alice.post(where, form | {"archive": "1", "state_version": template.state_version + 2})
+    assert archived.status_code == 302
+    assert Template.objects.within(scope).get(name="News").status == "archived"
+
+
+def test_a_preview_opens_only_for_who_asked_for_it(
+    alice: Client, scope: Scope, world: World, browser_of: BrowserOf, growth: None, make_template: Any
+) -> None:
+    template = make_template()
+    text = read(alice, url(scope, "template-detail", template.public_id))
+    frame = text.split('data-frame="')[1].split('"')[0]
+
+    assert alice.get(frame).status_code == 200
+    assert alice.get(frame.replace("/production/", "/sandbox/")).status_code == 404
+    assert browser_of(world.bob).get(frame).status_code in (403, 404)
+    assert browser_of(world.charlie).get(frame).status_code == 404
+
+
+READ_PAGES = ("overview", "campaign-list", "reconciliation", "template-list")
+WRITE_STEPS = ("launch", "schedule", "unschedule", "pause", "resume", "cancel", "copy", "delete", "fix")
+
+
+def test_a_viewer_reads_and_a_stranger_finds_nothing(
+    scope: Scope, world: World, browser_of: BrowserOf, make_draft: MakeDraft
+) -> None:
+    draft = make_draft()
+    bob, charlie = browser_of(world.bob), browser_of(world.charlie)
+    for name in READ_PAGES:
+        assert bob.get(url(scope, name)).status_code == 200
+        assert charlie.get(url(scope, name)).status_code == 404
+    assert bob.get(page_of(scope, draft)).status_code == 200
+    assert charlie.get(page_of(scope, draft)).status_code == 404
+    for name in WRITE_STEPS:
+        assert bob.post(steps(scope, draft, name)).status_code == 403, name
+        assert bob.get(steps(scope, draft, name)).status_code == 405, name
+        assert charlie.post(steps(scope, draft, name)).status_code == 404, name
+    for name in ("campaign-new", "template-new"):
+        assert bob.get(url(scope, name)).status_code == 403
+    assert bob.get(page_of(scope, draft, "campaign-recipients-csv")).status_code == 403
+
+
+def test_a_campaign_of_production_is_not_in_the_sandbox(alice: Client, world: World, make_draft: MakeDraft) -> None:
+    draft = make_draft()
+
+    assert alice.get(page_of(world.sandbox, draft)).status_code == 404
+    assert draft.name not in read(alice, url(world.sandbox, "campaign-list"))

@@ -77,6 +77,7 @@ def campaign_books(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
         "campaign": found,
         "statement": statement,
         "sender": pages.sender_of(request.scope),
+        "on_books": True,
         **books_context(request, found, statement),
     }
     return page(request, "campaigns/books.html", context)

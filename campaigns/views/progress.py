@@ -15,6 +15,7 @@ from lamba_campaigns.web.console import url
 from projects.scoping import Scope
 
 BARS_MAX: Final = 40  # minutes drawn, the projected ones included
+BARS_MIN: Final = 16
 PROJECTED_MAX: Final = 15
 LIVE_STATES: Final = (State.LAUNCHING, State.SENDING, State.PAUSING, State.PAUSED, State.CANCELLING)
 
@@ -114,6 +115,7 @@ def chart_of(*, campaign: Campaign, progress: Progress, zone: ZoneInfo, now: dat
     quiet = now - last > timedelta(minutes=BARS_MAX // 2)
     past = _every_minute(progress.per_minute, now if sending and not quiet else last)
     buckets = [_bucket(minute, zone, now, sending) for minute in past[-(BARS_MAX - len(ahead)) :]]
+    buckets += [_quiet(moment, zone) for moment in _padding(past, len(buckets) + len(ahead))]
     buckets += [
         charts.Bucket(f"{moment.astimezone(zone):%H:%M}", (progress.pace, 0, 0, 0), projected=True) for moment in ahead
     ]
@@ -184,6 +186,15 @@ def _bucket(minute: Minute, zone: ZoneInfo, now: datetime, sending: bool) -> cha
     values = (minute.accepted, minute.failed + minute.rejected, minute.deferred + minute.uncertain, minute.excluded)
     current = sending and minute.at == now.replace(second=0, microsecond=0)
     return charts.Bucket(f"{minute.at.astimezone(zone):%H:%M}", values, current=current)
+
+
+def _padding(past: list[Minute], drawn: int) -> list[datetime]:
+    """A send of a minute or two still gets bars of a usual width."""
+    return [past[-1].at + timedelta(minutes=n) for n in range(1, BARS_MIN - drawn + 1)]
+
+
+def _quiet(moment: datetime, zone: ZoneInfo) -> charts.Bucket:
+    return charts.Bucket(f"{moment.astimezone(zone):%H:%M}", (0, 0, 0, 0))
 
 
 def _ahead(progress: Progress, now: datetime) -> list[datetime]:
