@@ -59,12 +59,6 @@ def inbox_counts(*, scope: Scope) -> dict[str, int]:
     return {tab: inbox(scope=scope, tab=tab).only("id")[: COUNT_MAX + 1].count() for tab in INBOX_TABS}
 
 
-def waiting_for_people(scope: Scope) -> int:
-    """Events that a person should look at: parked or quarantined, counted to COUNT_MAX."""
-    rows = InboundEvent.objects.within(scope).filter(state__in=["parked", "quarantined"])
-    return int(rows.only("id")[:COUNT_MAX].count())
-
-
 def received(*, scope: Scope, event_id: str) -> InboundEvent:
     found: InboundEvent | None = InboundEvent.objects.within(scope).filter(event_id=event_id).first()
     if found is None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from lamba_campaigns.lib.canonical import strict_loads
 from lamba_campaigns.lib.errors import Invalid
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
+from lamba_campaigns.web.states import look_of
 from projects.scoping import Scope
 from webhooks import catalog, reading, redrive, resend
 from webhooks.forms import ReasonForm
@@ -24,6 +25,7 @@ TAB_WORDS = {
 }
 REDRIVEN_TABS = ("parked", "quarantined", "ignored")
 BODY_CHARACTERS_MAX = 100_000
+SUMMARY_CHARACTERS_MAX = 300
 
 
 # --- received -------------------------------------------------------------------------------------------------------
@@ -64,13 +66,13 @@ def received(request: ConsoleRequest, event: str) -> HttpResponse:
         "body": _shown(bytes(row.raw)),
         "size": len(row.raw),
         "sha256": bytes(row.sha256).hex(),
+        "summary": _summary(row.error),
         "schema": _schema_check(row),
         "kind": catalog.find(row.type or ""),
         "others": [
             {"at": each.received_at, "sha256": bytes(each.sha256).hex(), "body": _shown(bytes(each.raw))}
             for each in reading.conflicts(scope=request.scope, event_id=event)
         ],
-        "waits": row.state == "retry",
         "redrivable": row.state in redrive.STATES,
     }
     return page(request, "webhooks/received.html", context)
@@ -109,7 +111,7 @@ def outbox(request: ConsoleRequest) -> HttpResponse:
     states = reading.delivery_states(scope=request.scope, events=found.items)
     context = {
         "nav": "events",
-        "rows": [{"event": event, "states": sorted(states.get(event.pk, {}).items())} for event in found.items],
+        "rows": [{"event": event, "states": _delivery_words(states.get(event.pk, {}))} for event in found.items],
         "found": found,
         "type": kind,
         "types": [each.name for each in catalog.public()],
@@ -157,11 +159,13 @@ def resend_one(request: ConsoleRequest, event: str, delivery: str) -> HttpRespon
 @console_view(get="console.read")
 def event_types(request: ConsoleRequest) -> HttpResponse:
     """The catalogue: every type with its schema and a sample."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {"From Lamba": [], "Receipts of mail providers": [], "Published here": []}
     for each in catalog.every():
         entry = {"type": each, "schema": _written(dict(each.schema)), "sample": _written(dict(each.sample))}
-        if each.audience == "public":
-            groups.setdefault(each.group, []).append(entry)
+        if each.audience == "public" and each.direction != "in":
+            groups["Published here"].append(entry)
+        elif each.audience == "public":
+            groups["Receipts of mail providers" if each.group == "message" else "From Lamba"].append(entry)
     return page(request, "webhooks/catalogue.html", {"nav": "events", "groups": groups.items()})
 
 
@@ -171,6 +175,12 @@ def _tab(name: str, count: int, current: bool) -> tuple[str, str, int | None, bo
     if count > reading.COUNT_MAX:
         return f"{words} {reading.COUNT_MAX:,}+", address, None, current
     return words, address, count, current
+
+
+def _delivery_words(states: dict[str, int]) -> list[tuple[str, str]]:
+    """[(state, what its badge says)]: the word, and how many where there are several."""
+    words = {state: look_of(state).label for state in states}
+    return [(state, words[state] if n == 1 else f"{words[state]} {n:,}") for state, n in sorted(states.items())]
 
 
 def _pages(found: reading.Rows) -> dict[str, str]:
@@ -208,6 +218,12 @@ def _shown(raw: bytes) -> str:
 
 def _written(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)[:BODY_CHARACTERS_MAX]
+
+
+def _summary(error: str) -> str:
+    """The line that says it: of a traceback the last one, else the first."""
+    lines = error.strip().splitlines() or [""]
+    return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:SUMMARY_CHARACTERS_MAX]
 
 
 def _schema_check(row: InboundEvent) -> dict[str, Any]:
