@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from audiences.reasons import LABELS, REASONS
 from delivery import statements
 from delivery.accounts import EXCEPTIONAL, Account, Overlay
 from delivery.models import CapturedMail, JobCounters, SendJob
@@ -12,6 +13,7 @@ from lamba_campaigns.lib.errors import NotFound
 from projects.scoping import Scope
 
 PAGE_ROWS = 50
+LEFT_OUT_KEY = 2**31  # keyset of people that the snapshot left out (positions -1, -2, …), behind all positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,13 @@ class Row:
 def messages(
     *, scope: Scope, job: SendJob, account: Account | None = None, after: int = 0, limit: int = PAGE_ROWS
 ) -> tuple[list[Row], int | None]:
-    """A page of messages in order of position, and the position to ask after for the next one."""
+    """A page of messages in order of position, and the key to ask after for the next one."""
     if account is Account.PENDING:
         name = "members_without_message"
     elif account is Account.CANCELLED:
         name = "cancelled_people"
+    elif account is Account.EXCLUDED:
+        name = "excluded_people"
     elif account in EXCEPTIONAL:
         name = "messages_of_exception"
     elif account is not None:
@@ -52,9 +56,11 @@ def messages(
         "account": None if account is None else int(account),
         "after": after,
         "most": limit + 1,
+        "left_out": LEFT_OUT_KEY,
+        "reasons": [LABELS[REASONS[number]] for number in sorted(REASONS)],
     }
     found = [_row(row) for row in statements.rows(name, params)]
-    return found[:limit], found[limit - 1].position if len(found) > limit else None
+    return found[:limit], _key(found[limit - 1]) if len(found) > limit else None
 
 
 def by_address(*, scope: Scope, job: SendJob, address: str) -> list[Row]:
@@ -75,6 +81,10 @@ def captured(*, scope: Scope, public_id: str) -> CapturedMail:
     if found is None:
         raise NotFound(f"There is no captured message {public_id} in this environment.")
     return found
+
+
+def _key(row: Row) -> int:
+    return row.position if row.position > 0 else LEFT_OUT_KEY - row.position
 
 
 def _row(found: Sequence[object]) -> Row:

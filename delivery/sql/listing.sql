@@ -41,6 +41,23 @@ WHERE c.environment_id = %(environment)s AND c.job_id = %(job)s AND c.state < 2 
   AND c.last_position > %(after)s
 ORDER BY s.position LIMIT %(most)s
 
+-- name: excluded_people
+-- Those left out at hand-off, then those that the snapshot left out (negative positions, nearest zero first).
+(SELECT m.position, p.public_id, m.address, m.account, m.attempts, m.code, m.detail, m.last_event_at, m.next_attempt_at,
+        m.overlays
+ FROM delivery_message m LEFT JOIN audiences_person p ON p.id = m.person_id AND p.environment_id = m.environment_id
+ WHERE m.environment_id = %(environment)s AND m.job_id = %(job)s AND m.exception = %(account)s
+   AND m.position > %(after)s::bigint
+ ORDER BY m.position LIMIT %(most)s)
+UNION ALL
+(SELECT s.position, p.public_id, s.address, 0, 0::smallint, '', (%(reasons)b::text[])[s.reason], NULL, NULL, 0::smallint
+ FROM audiences_snapshotmember s
+ LEFT JOIN audiences_person p ON p.id = s.person_id AND p.environment_id = s.environment_id
+ WHERE s.taken_month = %(month)s AND s.snapshot_id = %(snapshot)s AND s.environment_id = %(environment)s
+   AND s.position < 0 AND s.position < %(left_out)s::bigint - greatest(%(after)s::bigint, %(left_out)s::bigint)
+ ORDER BY s.position DESC LIMIT %(most)s)
+LIMIT %(most)s
+
 -- name: cancelled_people
 SELECT * FROM (
     (SELECT m.position, p.public_id, m.address, m.account, m.attempts, m.code, m.detail, m.last_event_at,

@@ -9,7 +9,8 @@ from django.db import transaction
 from django.test import Client
 
 from audit.models import AuditEntry
-from delivery import jobs, tokens
+from delivery import jobs, listing, tokens
+from delivery.accounts import Account
 from delivery.models import CapturedMail, SendJob, Suppression
 from delivery.tests.conftest import Postbox, counters
 from projects.scoping import Scope
@@ -139,3 +140,26 @@ def test_every_page_is_closed_to_strangers_and_to_roles_without_the_right(
     for name in (f"jobs/{job}/resolve", f"jobs/{job}/retry"):
         assert bob.post(f"/{scope.path}/{name}").status_code == 403
         assert alice.get(f"/{scope.path}/{name}").status_code == 405
+
+
+def test_the_people_left_out_are_listed_with_their_reason_page_by_page(
+    scope: Scope, make_job: Callable[..., SendJob], make_people: Callable[..., list[int]]
+) -> None:
+    from django.db import connection
+
+    job = make_job(2, {"no_consent": 3})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audiences_snapshotmember (taken_month, snapshot_id, position, environment_id, person_id,"
+            " reason, address) SELECT %s, %s, -row_number() OVER (ORDER BY id), %s, id, 5, email FROM audiences_person"
+            " WHERE id = ANY(%s)",
+            [job.snapshot_month, job.snapshot_id, scope.environment_id, make_people(3, prefix="out")],
+        )
+    seen, after = [], 0
+    while True:
+        rows, following = listing.messages(scope=scope, job=job, account=Account.EXCLUDED, after=after, limit=2)
+        seen += [(row.position, row.address, row.detail) for row in rows]
+        if following is None:
+            break
+        after = following
+    assert seen == [(-n, f"out{n}@example.com", "No consent") for n in (1, 2, 3)]
