@@ -251,6 +251,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {  # fields of one name with different values get component names that say whose they are
+        "CheckStateEnum": ["pass", "warn", "block", "todo"],
+        "KeyStateEnum": ["live", "expired", "revoked"],
+        "ImportStateEnum": ["queued", "running", "checked", "refused", "done", "failed"],
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

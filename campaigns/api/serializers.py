@@ -4,16 +4,19 @@ from typing import Any
 
 from rest_framework import serializers
 
+from audiences.channels import CHANNEL_BITS
 from campaigns.lifecycle import allowed
-from campaigns.models import Campaign, Channel, Template, TemplateVersion
+from campaigns.models import Campaign, Template, TemplateVersion
 from lamba_campaigns.web.rest import StrictSerializer, etag
+
+CHANNELS = list(CHANNEL_BITS)
 
 
 class CampaignBody(StrictSerializer):
     """A draft as it is created. Only the name is needed; the rest may come later."""
 
     name = serializers.CharField(max_length=120)
-    channel = serializers.ChoiceField(choices=Channel.choices, default="email")
+    channel = serializers.ChoiceField(choices=CHANNELS, default="email")
     templateId = serializers.CharField(source="template", max_length=31, required=False, allow_null=True)
     templateVersion = serializers.IntegerField(
         source="template_version", min_value=1, required=False, allow_null=True, help_text="The newest when left out."
@@ -41,7 +44,7 @@ class CampaignPatch(CampaignBody):
     """What changes; what is left out stays."""
 
     name = serializers.CharField(max_length=120, required=False)
-    channel = serializers.ChoiceField(choices=Channel.choices, required=False)
+    channel = serializers.ChoiceField(choices=CHANNELS, required=False)
 
 
 class ScheduleBody(StrictSerializer):
@@ -181,7 +184,7 @@ class MessageBody(StrictSerializer):
 
 class TemplateBody(MessageBody):
     name = serializers.CharField(max_length=120)
-    channel = serializers.ChoiceField(choices=Channel.choices, default="email")
+    channel = serializers.ChoiceField(choices=CHANNELS, default="email")
     publish = serializers.BooleanField(default=True, help_text="False keeps it as a draft without a version.")
 
 
