@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lamba_campaigns.embedded import running
+from lamba_campaigns.embedded import process, running
 from lamba_campaigns.embedded.folder import PROJECT, Folder
 from lamba_campaigns.embedded.problems import CannotStart
 from lamba_campaigns.embedded.summary import Credentials, read_credentials
@@ -34,7 +34,7 @@ class Instance:
 def running_instance(folder: Folder) -> Instance | None:
     """The instance that is up in this folder, or None."""
     state = running.read(folder)
-    if not (running.is_locked(folder) and state.ready):
+    if not (running.is_locked(folder) and state.ready and process.command_of(state.pid)):
         return None
     return Instance(folder, state.console_url, state.ingest_url, state.capture_url, read_credentials(folder))
 

@@ -12,7 +12,7 @@ WEB_THREADS = 8
 WEB_WAITING = 64  # requests in hand or waiting for a thread; more wait in the kernel
 WORKER_PROCESSES = 2
 WORKERS = {"delivery": "delivery,resolve", "control": "control,webhooks,sweeps"}  # name -> queues
-RANK_EDGE, RANK_WORKER, RANK_CAPTURE = 10, 30, 40  # first nothing new comes in, then work in hand is finished
+RANK_FIRST, RANK_CAPTURE = 10, 40  # capture goes on until the workers have handed over what they hold
 _NOISE = ("Configuration allows spawning", "WARNING django.request", "Warm shutdown", "Cold shutdown")
 WORKER_STOP_SECONDS = 15  # a batch in hand is finished; a lease covers one that is not
 
@@ -29,13 +29,13 @@ def web(*, host: str, port: int, environment: Mapping[str, str]) -> Part:
         "--no-ws",
         "lamba_campaigns.wsgi:application",
     )
-    return _part("web", command, environment, "granian", RANK_EDGE)
+    return _part("web", command, environment, "granian", RANK_FIRST)
 
 
 def ingest(*, host: str, port: int, environment: Mapping[str, str]) -> Part:
     options = ("--host", host, "--port", str(port), "--log-level", "warning", "--no-access-log")
     command = _python("uvicorn", "webhooks.asgi:application", *options)
-    return _part("ingest", command, environment, "uvicorn", RANK_EDGE)
+    return _part("ingest", command, environment, "uvicorn", RANK_FIRST)
 
 
 def capture(*, environment: Mapping[str, str]) -> Part:
@@ -45,14 +45,14 @@ def capture(*, environment: Mapping[str, str]) -> Part:
 
 def beat(*, environment: Mapping[str, str]) -> Part:
     command = _python("celery", "--quiet", "-A", "lamba_campaigns", "beat", "--loglevel", "WARNING", "--pidfile=")
-    return _part("beat", command, environment, "celery", RANK_EDGE)
+    return _part("beat", command, environment, "celery", RANK_FIRST)
 
 
 def worker(*, name: str, environment: Mapping[str, str]) -> Part:
     options = ("-Q", WORKERS[name], "-c", str(WORKER_PROCESSES), "-n", f"{name}@%h", "--loglevel", "WARNING")
     alone = ("--without-gossip", "--without-mingle", "--without-heartbeat")  # nobody here listens to them
     command = _python("celery", "--quiet", "-A", "lamba_campaigns", "worker", *options, *alone)
-    return _part(name, command, environment, "celery", RANK_WORKER, stop_seconds=WORKER_STOP_SECONDS)
+    return _part(name, command, environment, "celery", RANK_FIRST, stop_seconds=WORKER_STOP_SECONDS)
 
 
 def _part(

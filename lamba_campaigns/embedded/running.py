@@ -54,6 +54,7 @@ def exclusive(folder: Folder) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise _already(folder) from None
+        write(folder, State(pid=os.getpid(), children=read(folder).children))  # a killed one's word is not ours
         yield
     finally:
         os.close(handle)

@@ -1,6 +1,7 @@
 """`make run` as a person uses it: a process of its own, started, disturbed and stopped by signals."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,8 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from lamba_campaigns.embedded import client, process, running
 from lamba_campaigns.embedded.client import Instance
@@ -41,8 +44,8 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def instance(folder: Folder, environment: dict[str, str]) -> Iterator[Instance]:
-    """One running instance without a demo, shared by the tests that leave it running. Port 8000 may be taken."""
-    with client.own_instance(folder, environment=environment, options=("--no-demo",)) as found:
+    """One running instance with the demo, shared by the tests that leave it running. Port 8000 may be taken."""
+    with client.own_instance(folder, environment=environment) as found:
         yield found
 
 
@@ -50,6 +53,51 @@ def test_every_part_runs_and_the_console_answers(instance: Instance) -> None:
     assert set(running.read(instance.folder).children) == PARTS
     assert all(process.command_of(instance.pid_of(name)) for name in PARTS)
     assert _status(instance, "/sign-in") == 200
+
+
+def test_demo_shows_campaigns_in_every_stage_and_its_key_opens_them(instance: Instance) -> None:
+    campaigns = _get(instance, "/api/v1/campaigns?limit=100")["items"]
+    states = {campaign["name"]: campaign["state"] for campaign in campaigns}
+    assert states.pop("Tips for the first week") in ("sending", "completed")
+    assert states == {
+        "The new editor is here": "completed",
+        "Trial reminder, November": "completed_with_exceptions",
+        "Renewal, wrong date": "cancelled",
+        "Renewal reminder": "paused",
+        "Autumn release": "scheduled",
+        "Season's greetings": "draft",
+        "Win back": "draft",
+    }
+    assert _get(instance, "/api/v1/audit-events/verification")["ok"]
+
+
+def test_demo_signs_in_and_the_other_workspace_stays_unseen(instance: Instance) -> None:
+    found = instance.credentials
+    assert found is not None
+    with requests.Session() as browser:
+        page = browser.get(f"{instance.console_url}/sign-in", timeout=30)
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
+        assert token is not None
+        form = {"csrfmiddlewaretoken": token[1], "username": found["email"], "password": found["password"]}
+        assert browser.post(page.url, data=form, timeout=30).status_code == 200
+        assert browser.get(f"{instance.console_url}/acme/app/production/campaigns/", timeout=30).status_code == 200
+        assert browser.get(f"{instance.console_url}/globex/app/production/campaigns/", timeout=30).status_code == 404
+
+
+def test_demo_is_made_once(instance: Instance, environment: dict[str, str]) -> None:
+    before = instance.folder.credentials.read_text()
+    prepared = subprocess.run(
+        [sys.executable, "-m", "lamba_campaigns.embedded.prepare"],
+        cwd=PROJECT,
+        env=environment
+        | {"LAMBA_VAR_DIR": str(instance.folder.root), "DJANGO_SETTINGS_MODULE": "lamba_campaigns.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert '"end": "Demo workspace", "detail": "kept"' in prepared.stdout
+    assert instance.folder.credentials.read_text() == before
+    assert len(_get(instance, "/api/v1/campaigns?limit=100")["items"]) == 8
 
 
 def test_parts_that_are_killed_come_back_and_answer(instance: Instance) -> None:
@@ -62,15 +110,7 @@ def test_parts_that_are_killed_come_back_and_answer(instance: Instance) -> None:
 
 
 def test_manage_py_speaks_to_the_running_instance(instance: Instance, environment: dict[str, str]) -> None:
-    shown = subprocess.run(
-        [sys.executable, "manage.py", "showmigrations", "--plan", "projects"],
-        cwd=PROJECT,
-        env=environment | {"LAMBA_VAR_DIR": str(instance.folder.root)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "[X]  projects.0001_initial" in shown.stdout
+    assert "[X]  projects.0001_initial" in _applied_migrations(instance.folder, environment)
     assert (instance.folder.environment.stat().st_mode & 0o777) == 0o600
 
 
@@ -92,26 +132,30 @@ def test_clean_refuses_while_it_runs(instance: Instance, environment: dict[str, 
     assert instance.folder.environment.exists()
 
 
-def test_interrupt_stops_every_part_and_a_second_start_keeps_the_data(
+def test_killed_instance_starts_again_with_its_data_and_an_interrupt_leaves_nothing_behind(
     folder: Folder, environment: dict[str, str]
 ) -> None:
     own = Folder(folder.root.with_name("own"))
     with socket.create_server(("127.0.0.1", 0)) as server:
-        taken = server.getsockname()[1]
-    secrets = ""
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        with client.own_instance(own, environment=environment | {"PORT": str(taken)}, options=("--no-demo",)) as found:
-            assert found.console_url == f"http://localhost:{taken}"
-            pids = [child["pid"] for child in running.read(own).children.values()]
-            members = [pid for leader in pids for pid in _group(leader)]
-            assert len(members) > len(pids)
-            os.kill(running.read(own).pid, signal_number)
-            _wait(lambda: not running.is_locked(own))
+        port = server.getsockname()[1]
+    ours = environment | {"PORT": str(port)}
+    with client.own_instance(own, environment=ours, options=("--no-demo",)) as found:
+        assert found.console_url == f"http://localhost:{port}"
+        secrets, applied = own.secrets.read_text(), _applied_migrations(own, environment)
+        os.kill(running.read(own).pid, signal.SIGKILL)
+        _wait(lambda: not running.is_locked(own))
+    with client.own_instance(own, environment=ours, options=("--no-demo",)) as found:
+        assert _status(found, "/sign-in") == 200
+        assert own.secrets.read_text() == secrets
+        assert _applied_migrations(own, environment) == applied
+        leaders = [child["pid"] for child in running.read(own).children.values()]
+        members = [pid for leader in leaders for pid in _group(leader)]
+        assert len(members) > len(leaders) == len(PARTS)
+        os.kill(running.read(own).pid, signal.SIGINT)
+        _wait(lambda: not running.is_locked(own))
         assert not [process.command_of(pid) for pid in members if process.command_of(pid)]
         assert not own.environment.exists()
         assert not own.state.exists()
-        assert secrets in ("", own.secrets.read_text())
-        secrets = own.secrets.read_text()
     assert _embedded(own, environment, "status").returncode == 3
 
 
@@ -122,17 +166,6 @@ def test_port_that_is_fixed_and_taken_is_explained(folder: Folder, environment: 
     assert refused.returncode == 1
     assert f"Port {taken} is taken by another program, and PORT fixes it" in refused.stdout
     assert "Traceback" not in refused.stdout + refused.stderr
-
-
-def test_killed_instance_leaves_nothing_that_hinders_the_next_start(
-    folder: Folder, environment: dict[str, str]
-) -> None:
-    own = Folder(folder.root.with_name("killed"))
-    with client.own_instance(own, environment=environment, options=("--no-demo",)):
-        os.kill(running.read(own).pid, signal.SIGKILL)
-        _wait(lambda: not running.is_locked(own))
-    with client.own_instance(own, environment=environment, options=("--no-demo",)) as found:
-        assert _status(found, "/sign-in") == 200
 
 
 def _embedded(folder: Folder, environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -147,6 +180,17 @@ def _embedded(folder: Folder, environment: dict[str, str], *arguments: str) -> "
     )
 
 
+def _applied_migrations(folder: Folder, environment: dict[str, str]) -> str:
+    return subprocess.run(
+        [sys.executable, "manage.py", "showmigrations", "--plan"],
+        cwd=PROJECT,
+        env=environment | {"LAMBA_VAR_DIR": str(folder.root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def _status(instance: Instance, path: str) -> int:
     address = HTTPConnection("127.0.0.1", int(instance.console_url.rpartition(":")[2]), timeout=10)
     try:
@@ -156,6 +200,15 @@ def _status(instance: Instance, path: str) -> int:
         return 0
     finally:
         address.close()
+
+
+def _get(instance: Instance, path: str) -> Any:
+    """What REST answers to the demo's key of production."""
+    assert instance.credentials is not None
+    key = instance.credentials["environments"]["production"]["api_key"]
+    answer = requests.get(instance.console_url + path, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
 
 
 def _pid(instance: Instance, name: str) -> int:
