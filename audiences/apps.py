@@ -5,6 +5,8 @@ class AudiencesConfig(AppConfig):
     name = "audiences"
 
     def ready(self) -> None:
-        from audiences import handlers
+        from audiences import frame, handlers, pages
 
         assert handlers
+        frame.register_all()
+        pages.register_all()

@@ -50,6 +50,24 @@ class Known:
     occurred_at: datetime
     source: str
 
+    @property
+    def label(self) -> str:
+        """The field in words: `consent.email` is "Consent: email"."""
+        group, _, name = self.field.partition(".")
+        words = group.replace("_", " ").capitalize()
+        return f"{words}: {name}" if name else words
+
+    @property
+    def shown(self) -> str:
+        """The value in words."""
+        if self.value in (None, "", []):
+            return "None"
+        if isinstance(self.value, bool):
+            return "Yes" if self.value else "No"
+        if isinstance(self.value, list):
+            return ", ".join(map(str, self.value))
+        return str(self.value)
+
 
 def ensure_people(*, scope: Scope, people: Sequence[Identity], now: datetime) -> dict[str, int]:
     """External id -> person id; people who are not known yet are created, empty. Safe against itself."""

@@ -5,6 +5,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import connection
 from psycopg import sql as compose
@@ -120,7 +121,7 @@ def _keep(staged: Staged, problem: Found) -> None:
 
 
 def _bytes_of(run: ImportRun) -> io.BufferedReader:
-    return io.BufferedReader(_Parts(run), COPY_BYTES)  # type: ignore[type-var]
+    return io.BufferedReader(_Parts(run), COPY_BYTES)
 
 
 class _Parts(io.RawIOBase):
@@ -135,7 +136,7 @@ class _Parts(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any, /) -> int:
         while not self._left:
             part = self._parts.filter(number=self._number).first()
             if part is None:

@@ -39,4 +39,4 @@ def _text(names: tuple[str, ...]) -> bytes:
 
 def composed(name: str) -> SQL:
     """A statement of ours as a template of psycopg.sql: its text is a file of this app, never data."""
-    return SQL(statement("audiences", name))  # type: ignore[arg-type]
+    return SQL(statement("audiences", name))

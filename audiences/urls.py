@@ -1,5 +1,23 @@
 """Console pages, under /{workspace}/{project}/{environment}/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from audiences.views import audiences, imports, people, segments
+
+urlpatterns = [
+    path("audiences/", audiences.audience_list, name="audience-list"),
+    path("audiences/new/", audiences.audience_new, name="audience-new"),
+    path("audiences/<slug:audience>/", audiences.audience_detail, name="audience-detail"),
+    path("audiences/<slug:audience>/edit/", audiences.audience_edit, name="audience-edit"),
+    path("people/", people.people_list, name="people-list"),
+    path("people/imports/", imports.import_list, name="import-list"),
+    path("people/imports/new/", imports.import_new, name="import-new"),
+    path("people/imports/<slug:import_id>/", imports.import_detail, name="import-detail"),
+    path("people/imports/<slug:import_id>/start/", imports.import_start, name="import-start"),
+    path("people/imports/<slug:import_id>/problems.csv", imports.import_problems_csv, name="import-problems-csv"),
+    path("people/segments/", segments.segment_list, name="segment-list"),
+    path("people/segments/<slug:segment>/", segments.segment_detail, name="segment-detail"),
+    path("people/segments/<slug:segment>/members/", segments.segment_members, name="segment-members"),
+    path("people/<slug:person>/", people.person_detail, name="person-detail"),
+    path("people/<slug:person>/erase/", people.person_erase, name="person-erase"),
+]
