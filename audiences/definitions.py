@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, OuterRef, QuerySet, Subquery
 
 from audiences.models import Audience, AudienceVersion
 from audiences.rules.ast import Rule
@@ -130,9 +130,29 @@ def find(*, scope: Scope, audience_id: str) -> Audience:
     """The live audience with this public id, or NotFound."""
     found: Audience | None = Audience.objects.within(scope).filter(public_id=audience_id, deleted_at=None).first()
     if found is None:
-        raise NotFound(
-            f"There is no audience {audience_id} in {scope.path}.", next_step="Pick one from the list of audiences."
+        raise unknown(scope, audience_id)
+    return found
+
+
+def unknown(scope: Scope, audience_id: str) -> NotFound:
+    """The refusal of an id that no live audience has."""
+    return NotFound(
+        f"There is no audience {audience_id} in {scope.path}.", next_step="Pick one from the list of audiences."
+    )
+
+
+def with_latest(*, scope: Scope) -> QuerySet[Any]:
+    """Live audiences with `latest_rule`, `latest_sentence` and `latest_digest` of their newest version."""
+    newest = AudienceVersion.objects.within(scope).filter(audience=OuterRef("pk"), number=OuterRef("version"))
+    found: QuerySet[Any] = (
+        Audience.objects.within(scope)
+        .filter(deleted_at=None)
+        .annotate(
+            latest_rule=Subquery(newest.values("rule")[:1]),
+            latest_sentence=Subquery(newest.values("sentence")[:1]),
+            latest_digest=Subquery(newest.values("digest")[:1]),
         )
+    )
     return found
 
 
