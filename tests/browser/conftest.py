@@ -1,7 +1,6 @@
 """A real Chromium against a live server. Any complaint of the browser fails the test."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,12 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from conftest import World
+from tests.browser.chromium import ARGUMENTS, chromium
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's own event loop runs in this thread
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-CHROMIUM_PLACES = (
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-)
-ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 HERE = Path(__file__).parent
-
-
-def chromium() -> str | None:
-    """The Chromium of this machine; LAMBA_CHROMIUM names another one."""
-    named = [os.environ.get("LAMBA_CHROMIUM", ""), *map(shutil.which, CHROMIUM_NAMES), *CHROMIUM_PLACES]
-    return next((place for place in named if place and Path(place).exists()), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -104,7 +104,7 @@ def get(mapping: Any, key: object) -> object:
 @register.filter
 def ago(moment: datetime | None) -> str:
     """4 min ago, in 14 h, just now. Always beside an absolute time."""
-    if moment is None:
+    if not moment:
         return "never"
     seconds = int((timezone.now() - moment).total_seconds())
     size = abs(seconds)
@@ -117,7 +117,7 @@ def ago(moment: datetime | None) -> str:
 @register.simple_tag
 def when(moment: datetime | None, style: str = "short") -> SafeString:
     """A time in the reader's zone; UTC in its title. Styles: short, full (with zone), date, time, clock (seconds)."""
-    if moment is None:
+    if not moment:
         return format_html('<span class="faint">{}</span>', DASH)
     local, exact = timezone.localtime(moment), moment.astimezone(UTC)
     return format_html(

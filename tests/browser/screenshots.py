@@ -1,0 +1,137 @@
+"""`make screenshots`: every page of a running instance, wide and narrow, light and dark, for the eye.
+
+It signs in with var/demo-credentials.json (or --email and --password), follows the links of the first
+project from its overview, and keeps one picture of each kind of page in each environment. Nothing is compared.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.chromium import ARGUMENTS, chromium
+
+ROOT = Path(__file__).resolve().parents[2]
+VAR = Path(os.environ.get("LAMBA_VAR_DIR", ROOT / "var"))
+ADDRESS_DEFAULT = "http://localhost:8000"
+WIDTHS = (1440, 390)
+THEMES = ("light", "dark")
+PAGES_MAX = 150
+ID = re.compile(r"[a-z]{2,4}_[0-9A-HJKMNP-TV-Z]{26}|usr_\d+")
+SKIPPED = re.compile(r"\.(csv|json)$|/theme|/sign-out|/staff/|/frame/|/body$|/find$")
+
+
+@dataclass(frozen=True)
+class Target:
+    url: str
+    email: str
+    password: str
+
+
+def kind_of(path: str) -> str:
+    """`campaigns-id-books`: addresses that differ by an id only are one kind of page."""
+    text = re.sub(r"/\d+(?=/|$)", "/number", ID.sub("id", path))
+    return re.sub(r"[^a-z]+", "-", text.strip("/")) or "home"
+
+
+def sign_in(page: Page, target: Target) -> None:
+    page.goto(f"{target.url}/sign-in")
+    page.get_by_label("Email").fill(target.email)
+    page.get_by_label("Password").fill(target.password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(re.compile(r"^(?!.*sign-in)"))
+
+
+def pages(page: Page, target: Target) -> Iterator[tuple[str, str]]:
+    """(kind, path) of every page that can be reached by links, each kind once."""
+    page.goto(f"{target.url}/")
+    doors = page.eval_on_selector_all(".door", "all => all.map(a => a.pathname)")[:2]  # of the first project
+    roots = sorted(doors)  # production before sandbox
+    queue = ["/", "/preferences", *roots]
+    seen: set[str] = set()
+    while queue and len(seen) < PAGES_MAX:
+        path = queue.pop(0)
+        kind = kind_of(path)
+        if kind in seen or SKIPPED.search(path):
+            continue
+        seen.add(kind)
+        yield kind, path
+        page.goto(target.url + path)
+        links = page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)")
+        here = [urlsplit(link) for link in links if link.startswith(target.url)]
+        queue += [link.path for link in here if any(link.path.startswith(root) for root in roots)]
+
+
+def shoot(page: Page, target: Target, found: list[tuple[str, str]], folder: Path, theme: str) -> None:
+    for kind, path in found:
+        page.goto(target.url + path)
+        page.wait_for_timeout(250)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(100)
+            page.screenshot(path=folder / f"{kind}-{theme}-{width}.png", full_page=True)
+        print(f"  {theme:<5} {kind}", flush=True)  # noqa: T201
+
+
+def take(browser: Browser, target: Target, folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    context = browser.new_context(viewport={"width": WIDTHS[0], "height": 900}, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(f"{target.url}/sign-in")
+    page.screenshot(path=folder / "sign-in-light-1440.png")
+    sign_in(page, target)
+    found = list(pages(page, target))
+    for theme in THEMES:
+        context.add_cookies([{"name": "theme", "value": theme, "url": target.url}])
+        shoot(page, target, found, folder, theme)
+    return len(found)
+
+
+def arguments() -> tuple[Target, Path]:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--url", default="", help=f"the running instance; {ADDRESS_DEFAULT} or the embedded one")
+    parser.add_argument("--email", default="")
+    parser.add_argument("--password", default="")
+    parser.add_argument("--out", type=Path, default=VAR / "screenshots")
+    given = parser.parse_args()
+    file = VAR / "demo-credentials.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    chosen = {name: getattr(given, name) or known.get(name, "") for name in ("email", "password")}
+    missing = [name for name, value in chosen.items() if not value]
+    if missing:
+        parser.error(f"no {', '.join(missing)}: start `make run` first, or say it with --{missing[0]}")
+    return Target((given.url or _running() or ADDRESS_DEFAULT).rstrip("/"), **chosen), given.out
+
+
+def _running() -> str:
+    """The console's address of the embedded instance, when one is up."""
+    file = VAR / "embedded.env"
+    if not file.exists():
+        return ""
+    found = re.search(r"^LAMBA_PUBLIC_URL=(.+)$", file.read_text(), re.M)
+    return found[1].strip().strip('"') if found else ""
+
+
+def main() -> int:
+    target, folder = arguments()
+    place = chromium()
+    if place is None:
+        print("There is no Chromium on this machine. Name one with LAMBA_CHROMIUM.", file=sys.stderr)  # noqa: T201
+        return 1
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=place, args=ARGUMENTS)
+        count = take(browser, target, folder)
+        browser.close()
+    print(f"{count} pages, {count * len(WIDTHS) * len(THEMES)} pictures in {folder}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
