@@ -56,7 +56,7 @@ def test_every_part_runs_and_the_console_answers(instance: Instance) -> None:
 
 
 def test_demo_shows_campaigns_in_every_stage_and_its_key_opens_them(instance: Instance) -> None:
-    campaigns = _get(instance, "/api/v1/campaigns?limit=100")["items"]
+    campaigns = _rest(instance, "GET", "/campaigns?limit=100")["items"]
     states = {campaign["name"]: campaign["state"] for campaign in campaigns}
     assert states.pop("Tips for the first week") in ("sending", "completed")
     assert states == {
@@ -68,7 +68,11 @@ def test_demo_shows_campaigns_in_every_stage_and_its_key_opens_them(instance: In
         "Season's greetings": "draft",
         "Win back": "draft",
     }
-    assert _get(instance, "/api/v1/audit-events/verification")["ok"]
+    books = _rest(instance, "GET", "/reconciliation?limit=100")["items"]
+    assert len(books) == 5
+    verified = _rest(instance, "POST", "/audit/verification", {"ledger": True})
+    assert verified["ok"]
+    assert verified["ledger"]["ok"]
 
 
 def test_demo_signs_in_and_the_other_workspace_stays_unseen(instance: Instance) -> None:
@@ -97,7 +101,7 @@ def test_demo_is_made_once(instance: Instance, environment: dict[str, str]) -> N
     )
     assert '"end": "Demo workspace", "detail": "kept"' in prepared.stdout
     assert instance.folder.credentials.read_text() == before
-    assert len(_get(instance, "/api/v1/campaigns?limit=100")["items"]) == 8
+    assert len(_rest(instance, "GET", "/campaigns?limit=100")["items"]) == 8
 
 
 def test_parts_that_are_killed_come_back_and_answer(instance: Instance) -> None:
@@ -202,11 +206,17 @@ def _status(instance: Instance, path: str) -> int:
         address.close()
 
 
-def _get(instance: Instance, path: str) -> Any:
+def _rest(instance: Instance, method: str, path: str, body: Any = None) -> Any:
     """What REST answers to the demo's key of production."""
     assert instance.credentials is not None
     key = instance.credentials["environments"]["production"]["api_key"]
-    answer = requests.get(instance.console_url + path, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    answer = requests.request(
+        method,
+        f"{instance.console_url}/api/v1{path}",
+        headers={"Authorization": f"Bearer {key}"},
+        json=body,
+        timeout=30,
+    )
     assert answer.status_code == 200, answer.text
     return answer.json()
 
