@@ -131,7 +131,7 @@ class _Compiler:
             return self._bit_of_a_name(asked, op, _values(value))
         build = {
             "text": self._text,
-            "choice": self._text,
+            "choice": self._code,
             "number": self._number,
             "boolean": self._number,
             "moment": self._moment,
@@ -160,7 +160,7 @@ class _Compiler:
 
     def _column(self, asked: fields.Field) -> sql.Composable:
         column = sql.SQL(asked.sql)
-        if asked.storage == "text":
+        if asked.storage in ("text", "code"):
             return sql.SQL("NULLIF({}, '')").format(column)
         if asked.storage == "column":
             return column
@@ -197,6 +197,11 @@ class _Compiler:
             "starts_with": "starts_with({}, {})",
         }
         return sql.SQL(shapes[op]).format(_folded(column), sql.SQL(", ").join(folded))
+
+    def _code(self, column: sql.Composable, op: str, value: Any) -> sql.Composable:
+        if op == "exists":
+            return sql.SQL("{} IS NOT NULL").format(column)
+        return sql.SQL("{} = ANY({})").format(column, self.bind(list(_values(value)), "text[]"))
 
     def _number(self, column: sql.Composable, op: str, value: Any) -> sql.Composable:
         if op == "exists":

@@ -112,6 +112,8 @@ def _matches(asked: fields.Field, op: str, value: Any, seen: Any, clock: Clock) 
         return _day_matches(op, wanted, clock.day_of(seen), clock) and _on_the_right_side(op, seen, clock)
     if asked.type == "date":
         return _day_matches(op, wanted, seen, clock)
+    if asked.type == "choice":
+        return seen in wanted
     return _text_matches(op, [fold(str(each)) for each in wanted], fold(seen))
 
 

@@ -12,7 +12,7 @@ from typing import Literal, LiteralString
 
 from audiences.rules.operators import FieldType
 
-Storage = Literal["number", "mask", "words", "text", "column", "trait"]
+Storage = Literal["number", "mask", "words", "text", "code", "column", "trait"]
 TRAIT_PREFIX = "trait."
 TRAIT_TYPES: tuple[FieldType, ...] = ("text", "number", "date", "boolean")
 _TRAIT_KEY = re.compile(r"[^\s.\x00-\x1f][^.\x00-\x1f]{0,62}")
@@ -23,8 +23,8 @@ class Field:
     """One thing that rules ask about.
 
     `storage` says how it lies in Postgres: `number`, `mask` and `words` (several masks) through a dictionary
-    (`vocabulary` of the environment, or fixed `numbers`), `text` compared in lower case, `column` as it is, `trait`
-    inside the jsonb of traits.
+    (`vocabulary` of the environment, or fixed `numbers`), `text` compared in lower case, `code` and `column` as they
+    are, `trait` inside the jsonb of traits.
     """
 
     key: str
@@ -112,7 +112,7 @@ _FIELDS = (
     Field("family_name", "Family name", "Person", "text", "text", "p.family_name"),
     Field("external_id", "User ID", "Person", "text", "text", "p.external_id", verb="user ID"),
     Field("created", "First seen", "Person", "moment", "column", "p.created_at"),
-    Field("country", "Country", "Place", "choice", "text", "p.country", help="Two-letter code (ISO 3166)"),
+    Field("country", "Country", "Place", "choice", "code", "p.country", help="Two-letter code (ISO 3166)"),
     Field("locale", "Locale", "Place", "text", "text", "p.locale", help="For example de or de-AT"),
     Field("time_zone", "Time zone", "Place", "text", "text", "p.time_zone", help="For example Europe/Berlin"),
 )

@@ -43,7 +43,7 @@ class Vocabulary:
         if asked.key in ("consent", "unsubscribed", "suppressed"):
             return _CHANNELS.get(name, name)
         given = self.labels.get(asked.vocabulary, {}).get(name)
-        if given or asked.storage in ("text", "trait"):
+        if given or asked.storage in ("text", "code", "trait"):
             return given or name
         words = name.replace("_", " ").replace("-", " ").strip()
         return words[:1].upper() + words[1:]

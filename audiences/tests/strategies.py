@@ -111,7 +111,7 @@ def people(pool: Pool) -> st.SearchStrategy[dict[str, dict[str, Any]]]:
             "name": text,
             "given_name": text,
             "family_name": text,
-            "country": st.sampled_from(["", "DE", "de", "US"]),
+            "country": st.sampled_from(["", "DE", "FR", "US"]),
             "locale": st.sampled_from(["", "de", "de-AT", "en"]),
             "time_zone": st.sampled_from(["", *ZONES]),
             "traits": st.dictionaries(st.sampled_from(TRAITS), _trait_values(pool), max_size=3),
