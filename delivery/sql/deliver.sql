@@ -16,8 +16,9 @@ RETURNING c.number, c.fence
 
 -- name: claim_job_for_retries
 -- Retries are claimed by one worker at a time: that keeps the numbers of their chunks apart.
-SELECT id FROM delivery_sendjob
-WHERE id = %(job)s AND state = 'sending' AND (held_until IS NULL OR held_until <= %(now)s) FOR NO KEY UPDATE
+SELECT j.id FROM delivery_sendjob j JOIN delivery_jobcounters b ON b.job_id = j.id
+WHERE j.id = %(job)s AND j.state = 'sending' AND (j.held_until IS NULL OR j.held_until <= %(now)s) AND b.retrying > 0
+FOR NO KEY UPDATE OF j
 
 -- name: insert_retry_chunk
 INSERT INTO delivery_chunk (environment_id, job_id, number, first_position, last_position, positions, state, fence,
@@ -60,17 +61,21 @@ SELECT paced_until FROM delivery_jobcounters WHERE job_id = %(job)s
 
 -- name: claim_window
 -- Members of a run of positions, checked against what holds now, with their message written as in flight (or excluded).
-WITH members AS (
+WITH members AS MATERIALIZED (
     SELECT m.position, m.person_id, m.address, m.fields,
            CASE WHEN f.membership IS DISTINCT FROM 2 THEN 1
                 WHEN f.consent_mask & %(channel_bit)s = 0 THEN 5
                 WHEN f.unsubscribed_mask & %(channel_bit)s <> 0 THEN 6
-                WHEN f.suppressed_mask & %(channel_bit)s <> 0 OR s.id IS NOT NULL THEN 7
+                WHEN f.suppressed_mask & %(channel_bit)s <> 0 OR EXISTS (
+                    SELECT 1 FROM delivery_suppression s
+                    WHERE s.environment_id = %(environment)s AND s.channel = %(channel)s
+                      AND lower(s.address) = lower(m.address)) THEN 7
                 ELSE 0 END AS reason
     FROM audiences_snapshotmember m
-    LEFT JOIN audiences_personfacts f ON f.person_id = m.person_id AND f.environment_id = m.environment_id
-    LEFT JOIN delivery_suppression s
-        ON s.environment_id = m.environment_id AND s.channel = %(channel)s AND lower(s.address) = lower(m.address)
+    -- LATERAL with a limit: one look-up in the primary key a person, also while the tables have no statistics yet
+    LEFT JOIN LATERAL (
+        SELECT membership, consent_mask, unsubscribed_mask, suppressed_mask FROM audiences_personfacts f
+        WHERE f.person_id = m.person_id AND f.environment_id = %(environment)s LIMIT 1) f ON true
     WHERE m.taken_month = %(month)s AND m.snapshot_id = %(snapshot)s AND m.environment_id = %(environment)s
       AND m.position BETWEEN %(first)s AND %(last)s
 ), written AS (

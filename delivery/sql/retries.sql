@@ -15,22 +15,24 @@ RETURNING position
 
 -- name: claim_retries
 -- Due messages that nobody else is claiming, checked again like first attempts, and in flight (or excluded) from now on.
-WITH due AS (
-    SELECT position FROM delivery_message
+WITH due AS MATERIALIZED (
+    SELECT position, person_id, address FROM delivery_message
     WHERE environment_id = %(environment)s AND job_id = %(job)s AND next_attempt_at <= %(now)s
     ORDER BY next_attempt_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
-), checked AS (
-    SELECT m.position,
+), checked AS MATERIALIZED (
+    SELECT due.position,
            CASE WHEN f.membership IS DISTINCT FROM 2 THEN 1
                 WHEN f.consent_mask & %(channel_bit)s = 0 THEN 5
                 WHEN f.unsubscribed_mask & %(channel_bit)s <> 0 THEN 6
-                WHEN f.suppressed_mask & %(channel_bit)s <> 0 OR s.id IS NOT NULL THEN 7
+                WHEN f.suppressed_mask & %(channel_bit)s <> 0 OR EXISTS (
+                    SELECT 1 FROM delivery_suppression s
+                    WHERE s.environment_id = %(environment)s AND s.channel = %(channel)s
+                      AND lower(s.address) = lower(due.address)) THEN 7
                 ELSE 0 END AS reason
     FROM due
-    JOIN delivery_message m ON m.environment_id = %(environment)s AND m.job_id = %(job)s AND m.position = due.position
-    LEFT JOIN audiences_personfacts f ON f.person_id = m.person_id AND f.environment_id = m.environment_id
-    LEFT JOIN delivery_suppression s
-        ON s.environment_id = m.environment_id AND s.channel = %(channel)s AND lower(s.address) = lower(m.address)
+    LEFT JOIN LATERAL (
+        SELECT membership, consent_mask, unsubscribed_mask, suppressed_mask FROM audiences_personfacts f
+        WHERE f.person_id = due.person_id AND f.environment_id = %(environment)s LIMIT 1) f ON true
 ), moved AS (
     UPDATE delivery_message m SET
         account = CASE WHEN c.reason = 0 THEN 2 ELSE 0 END, rank = CASE WHEN c.reason = 0 THEN 10 ELSE 90 END,
@@ -44,7 +46,8 @@ WITH due AS (
 )
 SELECT moved.position, moved.person_id, moved.address, s.fields, moved.reason, moved.attempts
 FROM moved
-LEFT JOIN audiences_snapshotmember s
-    ON s.taken_month = %(month)s AND s.snapshot_id = %(snapshot)s AND s.position = moved.position
-    AND s.environment_id = %(environment)s
+LEFT JOIN LATERAL (
+    SELECT s.fields FROM audiences_snapshotmember s
+    WHERE s.taken_month = %(month)s AND s.snapshot_id = %(snapshot)s AND s.position = moved.position
+      AND s.environment_id = %(environment)s LIMIT 1) s ON true
 ORDER BY moved.position
