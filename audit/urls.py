@@ -5,7 +5,7 @@ from django.urls import URLPattern, path
 from audit import views
 
 urlpatterns: list[URLPattern] = [
-    path("audit", views.audit_trail, name="audit-trail"),
+    path("audit/", views.audit_trail, name="audit-trail"),
     path("audit/export.csv", views.audit_csv, name="audit-csv"),
-    path("audit/verify", views.audit_verify, name="audit-verify"),
+    path("audit/verify/", views.audit_verify, name="audit-verify"),
 ]

@@ -5,12 +5,18 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from limits import reservations, subscriptions
+from limits import holders, reservations, subscriptions
 from limits.models import Reservation, Subscription
 from limits.reservations import Ask
 from projects.scoping import Actor, Scope
 
 Reserve = Callable[..., Reservation]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No app above answers for the purposes that these tests make up."""
+    monkeypatch.setattr(holders, "_holders", {})
 
 
 @pytest.fixture

@@ -259,7 +259,7 @@ def test_the_402_has_exactly_this_shape(growth: Subscription, reserve: Reserve, 
         reserve("launch:cmp_2", audience_per_campaign=61_840, included_email_volume=61_840)
 
     error = refused.value
-    page = f"http://localhost:8000/{scope.path}/plan"
+    page = f"http://localhost:8000/{scope.path}/plan/"
     november: dict[str, Any] = {"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z", "timeZone": "UTC"}
     words = (
         "This needs 61,840 people; one campaign may have 50,000. Email volume: this needs 61,840 messages; "
