@@ -316,7 +316,7 @@ class CampaignRecipients(RestView):
         responses=shapes.RecipientPage,
     )
     def get(self, request: Request, campaign: str) -> Response:
-        """Everybody the rule matched: what became of their message, or why they were left out."""
+        """Everybody included, with what became of their message; `outcome=excluded` lists who was left out, and why."""
         found = drafts.find(scope=self.scope, campaign_id=campaign)
         page = recipients.page(
             scope=self.scope,

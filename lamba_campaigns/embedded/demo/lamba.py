@@ -116,23 +116,24 @@ def _story(sender: Sender, number: int, chance: random.Random, seed: str) -> Sto
         ("session.created", {"userId": user, "sessionId": new_id("ses")}, now - timedelta(days=chance.randrange(1, 9))),
         ("segment.entered", {"userId": user, "segment": f"demo-{seed}"}, joined),
     ]
-    if outcome != "no_consent":
+    if number % 40 != _NEVER_ASKED:
         told.append(("consent.changed", {"userId": user, "channel": "email", "granted": True}, joined))
     if outcome == "membership_lost":
         told.append(("membership.removed", {"userId": user, "state": "removed"}, now - timedelta(days=1)))
-    if outcome == "unsubscribed":
+    if number % 40 == _TOOK_IT_BACK:
         told.append(
             ("consent.changed", {"userId": user, "channel": "email", "granted": False}, now - timedelta(hours=5))
         )
     return Story(user, email, outcome, tuple(sender.envelope(type, data, at) for type, data, at in told))
 
 
+_NEVER_ASKED, _TOOK_IT_BACK = 3, 31  # without consent, each for a reason of their own
 _OUTCOMES = {
-    3: "no_consent",
+    _NEVER_ASKED: "no_consent",
     11: "membership_lost",
     17: "no_address",
     23: "unmatched",
-    31: "unsubscribed",
+    _TOOK_IT_BACK: "no_consent",
     37: "unmatched",
 }
 

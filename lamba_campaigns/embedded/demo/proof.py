@@ -21,7 +21,7 @@ def prove(stage: Stage, told: Told) -> Proof:
     """Read everything again, over HTTP, and compare it to the last message."""
     books = stage.rest.get(f"/campaigns/{told.campaign}/books")
     mails = list(stage.rest.every("/captured-mails", limit=200))
-    recipients = list(stage.rest.every(f"/campaigns/{told.campaign}/recipients", limit=200))
+    recipients = _recipients(stage, told)
     audit = stage.rest.post("/audit/verification")
     reconciliation = stage.rest.get("/reconciliation")["items"]
     breaks = sum(item["openBreaks"] for item in reconciliation)
@@ -44,6 +44,15 @@ def prove(stage: Stage, told: Told) -> Proof:
         *_of_totals(summary, books),
     ]
     return Proof(books, summary, tuple(found))
+
+
+def _recipients(stage: Stage, told: Told) -> list[dict[str, Any]]:
+    """Everybody included and everybody left out; who dropped out at hand-off stands in both lists and counts once."""
+    path = f"/campaigns/{told.campaign}/recipients"
+    included = list(stage.rest.every(path, limit=200))
+    known = {row["personId"] for row in included}
+    left_out = stage.rest.every(path, outcome="excluded", limit=200)
+    return included + [row for row in left_out if row["personId"] not in known]
 
 
 def _of_mails(told: Told, got: Counter[str], books: dict[str, Any]) -> list[str]:
