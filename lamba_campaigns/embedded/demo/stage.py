@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from lamba_campaigns.embedded import client
+from lamba_campaigns.embedded import client, installation
 from lamba_campaigns.embedded.client import Instance
 from lamba_campaigns.embedded.demo.lamba import Sender
 from lamba_campaigns.embedded.demo.rest import Rest
@@ -44,7 +44,7 @@ def instance(terminal: Terminal) -> Iterator[Instance]:
 
 def stage(instance: Instance, slug: str) -> Stage:
     """Create the workspace by the command that an installation's first workspace is created with."""
-    opened = _created(slug)["environments"]["production"]
+    opened = _created(instance, slug)["environments"]["production"]
     lamba = _sender(opened, "lamba", "production", slug)
     return Stage(
         instance=instance,
@@ -61,10 +61,16 @@ def _sender(opened: dict[str, Any], kind: str, environment: str, slug: str) -> S
     return Sender(url, secret, opened["workspace"], opened["project"], environment, slug)
 
 
-def _created(slug: str) -> dict[str, Any]:
+def _created(instance: Instance, slug: str) -> dict[str, Any]:
+    environment = os.environ | installation.parse(instance.folder.environment.read_text())
     command = [sys.executable, "manage.py", "create_workspace", slug, "--name", slug.title()]
     done = subprocess.run(
-        [*command, "--owner", f"{slug}@demo.example"], cwd=PROJECT, capture_output=True, text=True, check=False
+        [*command, "--owner", f"{slug}@demo.example"],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"create_workspace failed: {done.stderr.strip()[-800:]}")
