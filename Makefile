@@ -18,7 +18,8 @@ UV_VERSION = 0.13.9
 ARGS ?=
 WORKERS ?= 2
 
-.PHONY: run test lint demo screenshots setup setup-dev lock clean require-python
+LINTS = lint-format lint-rules lint-types lint-layers lint-migrations lint-settings
+.PHONY: run test lint $(LINTS) demo screenshots setup setup-dev lock clean require-python
 .DEFAULT_GOAL := run
 
 run: setup
@@ -33,13 +34,26 @@ test: setup-dev
 screenshots: setup-dev
 	@$(IN) -m tests.browser.screenshots $(ARGS)
 
-lint: setup-dev
+lint: $(LINTS)
+
+lint-format: setup-dev
 	$(IN) -m ruff format --check .
+
+lint-rules: setup-dev
 	$(IN) -m ruff check .
+
+lint-types: setup-dev
 	LAMBA_MODE=test $(IN) -m mypy .
+
+lint-layers: setup-dev
 	.venv/bin/lint-imports
+
+lint-migrations: setup-dev
 	LAMBA_MODE=test $(IN) -W "ignore:Got an error checking a consistent" manage.py makemigrations --check --dry-run
-	env LAMBA_MODE=production LAMBA_PUBLIC_URL=https://campaigns.example ALLOWED_HOSTS=campaigns.example \
+
+lint-settings: setup-dev
+	@echo "manage.py check --deploy, on production settings with new secrets"
+	@env LAMBA_MODE=production LAMBA_PUBLIC_URL=https://campaigns.example ALLOWED_HOSTS=campaigns.example \
 		DATABASE_URL=postgres://lint@localhost/lint REDIS_URL=redis://localhost EMAIL_URL=smtp://localhost \
 		$$($(EMBEDDED) secrets) $(IN) manage.py check --deploy --fail-level WARNING
 
