@@ -65,10 +65,10 @@ CONSOLE: dict[str, tuple[Permission | None, Permission | None]] = {
     "suppressions": ("people.read", "suppressions.write"),
     "suppressions/<suppression>/remove": ("people.read", "suppressions.write"),
     # limits
-    "plan": ("limits.read", None),
-    "plan/change": (None, "billing.manage"),
-    "plan/add-ons": (None, "billing.manage"),
-    "plan/add-ons/end": (None, "billing.manage"),
+    "plan/": ("limits.read", None),
+    "plan/change/": (None, "billing.manage"),
+    "plan/add-ons/": (None, "billing.manage"),
+    "plan/add-ons/end/": (None, "billing.manage"),
     # webhooks
     "events/": ("events.read", None),
     "events/redrive": (None, "webhooks.manage"),
@@ -88,9 +88,9 @@ CONSOLE: dict[str, tuple[Permission | None, Permission | None]] = {
     "endpoints/<endpoint>/rotate": (None, "webhooks.manage"),
     "endpoints/<endpoint>/test": (None, "webhooks.manage"),
     # audit
-    "audit": ("audit.read", None),
+    "audit/": ("audit.read", None),
     "audit/export.csv": ("audit.read", None),
-    "audit/verify": (None, "audit.read"),
+    "audit/verify/": (None, "audit.read"),
     # projects
     "settings/": ("console.read", "settings.manage"),
     "settings/sender": (None, "settings.manage"),
