@@ -5,6 +5,8 @@ class WebhooksConfig(AppConfig):
     name = "webhooks"
 
     def ready(self) -> None:
-        from webhooks import pages
+        from audit.checkpoints import on_signed
+        from webhooks import checkpoints, pages
 
+        on_signed(checkpoints.publish)
         pages.register_all()
