@@ -175,6 +175,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 if MODE == "test":  # three accounts a test: a slow hash would be most of the suite's time
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+if MODE == "test":  # a slow hash on purpose would cost every test half a second
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 SIGN_IN_ATTEMPTS: list[str] = env.list(
     "LAMBA_SIGN_IN_ATTEMPTS", default=["10/minute", "50/hour"]
 )  # per address and name
@@ -216,7 +218,7 @@ CSRF_COOKIE_NAME = "__Host-csrf" if _HTTPS else "csrf"
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "lamba_campaigns.web.errors.csrf_failure"
-X_FRAME_OPTIONS = "SAMEORIGIN"
+X_FRAME_OPTIONS = "DENY"  # the two sandboxed previews allow our own pages
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
@@ -228,7 +230,7 @@ CONTENT_SECURITY_POLICY = {
         "frame-src": ["'self'"],
         "form-action": ["'self'"],
         "base-uri": ["'none'"],
-        "frame-ancestors": ["'self'"],
+        "frame-ancestors": ["'none'"],
     }
 }
 
@@ -256,9 +258,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "KeyStateEnum": ["live", "expired", "revoked"],
         "ImportStateEnum": ["queued", "running", "checked", "refused", "done", "failed"],
     },
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "lamba_campaigns.web.reference.name_in_words",
+    ],
 }
 
 # --- Celery: the doorbell. State lives in Postgres; see docs/explanation/architecture.md ---------------------------
