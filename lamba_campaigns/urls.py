@@ -5,17 +5,17 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
 
-from lamba_campaigns.web import pages
+from lamba_campaigns.web import errors, pages
 from lamba_campaigns.web.reference import rest_reference
 from projects import sign_in, views
 
 _SCOPE = "<slug:workspace>/<slug:project>/<environment:environment>/"
 _APPS = ("campaigns", "audiences", "delivery", "limits", "webhooks", "audit", "projects")
 
-handler400 = "lamba_campaigns.web.errors.bad_request"
-handler403 = "lamba_campaigns.web.errors.permission_denied"
-handler404 = "lamba_campaigns.web.errors.page_not_found"
-handler500 = "lamba_campaigns.web.errors.server_error"
+handler400 = errors.bad_request
+handler403 = errors.permission_denied
+handler404 = errors.page_not_found
+handler500 = errors.server_error
 
 urlpatterns = [
     path("", views.home, name="home"),

@@ -1,9 +1,19 @@
-"""Support view of workspaces, projects, members and keys; accounts are the one thing that staff manage here."""
+"""Support view of workspaces, projects, members, keys and accounts. Accounts are made by `manage.py create_account`."""
 
 from django.contrib import admin
+from django.contrib.auth.models import Group, User
 
 from lamba_campaigns.web.support import ReadOnlyAdmin
 from projects.models import ApiKey, Environment, Member, Project, Workspace
+
+admin.site.unregister([Group, User])
+
+
+@admin.register(User)
+class AccountAdmin(ReadOnlyAdmin):
+    list_display = ["email", "first_name", "last_name", "is_active", "is_staff", "last_login"]
+    search_fields = ["email"]
+    exclude = ["password", "groups", "user_permissions"]
 
 
 @admin.register(Workspace)

@@ -15,14 +15,6 @@ from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, pa
 MINUTES = 26
 
 
-class LimitReached(DomainError):
-    """Stands in for a plan limit."""
-
-    code = "GALLERY_LIMIT"
-    status = 402
-    title = "Not ready to launch"
-
-
 class GalleryForm(forms.Form):
     name = forms.CharField(label="Campaign name", max_length=60, help_text="Only your team sees it.")
     channel = forms.ChoiceField(label="Channel", choices=[("email", "Email"), ("in_app", "In-app")])
@@ -59,7 +51,7 @@ def _context() -> dict[str, object]:
     buckets.append(Bucket("02:26", (640, 4, 11), current=True))
     buckets += [Bucket(f"02:{27 + i}", (1240, 0, 0), projected=True) for i in range(13)]
     series = [Series("Accepted", "ok"), Series("Failed", "bad"), Series("Excluded", "mute")]
-    violations = [
+    violations: list[dict[str, object]] = [
         {
             "label": "Audience size",
             "detail": "61,840 people. The Growth plan allows 50,000 per campaign, Scale allows 250,000.",
@@ -68,7 +60,7 @@ def _context() -> dict[str, object]:
             "shortfall": 11_840,
         }
     ]
-    remedies = [
+    remedies: list[dict[str, object]] = [
         {"kind": "upgrade", "plan": "scale", "url": "#upgrade"},
         {"kind": "reduce_audience", "max": 50_000, "url": "#narrow"},
         {"kind": "wait", "until": "1 Dec"},
@@ -88,7 +80,7 @@ def _context() -> dict[str, object]:
     return {
         "nav": "settings",
         "chart": bar_chart(title="Outcomes per minute", series=series, buckets=buckets),
-        "problem": LimitReached("1 check blocks the launch.", violations=violations, remedies=remedies),
+        "problem": _limit_reached(violations, remedies),
         "parts": parts,
         "counters": counters,
         "tabs": [("All", "?", 9, True), ("Active", "?state=active", 3, False), ("Drafts", "?state=draft", 2, False)],
@@ -133,6 +125,13 @@ def _context() -> dict[str, object]:
             {"tone": "ok", "title": "Template", "detail": "Published"},
         ],
     }
+
+
+def _limit_reached(violations: list[dict[str, object]], remedies: list[dict[str, object]]) -> DomainError:
+    """Looks like a plan limit, without being one of the product's own refusals."""
+    error = DomainError("1 check blocks the launch.", violations=violations, remedies=remedies)
+    error.status, error.title = 402, "Not ready to launch"  # type: ignore[misc]
+    return error
 
 
 _SCOPE = "<slug:workspace>/<slug:project>/<environment:environment>/"

@@ -8,14 +8,14 @@ import pytest
 from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client
-from django.urls import path, reverse
+from django.urls import include, path, reverse
 
 from conftest import World
-from lamba_campaigns import urls
 from lamba_campaigns.lib.errors import Conflict
 from lamba_campaigns.web import navigation
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
 from lamba_campaigns.web.navigation import Hit, Item, Meter
+from lamba_campaigns.web.reference import in_words
 
 HTMX = {"HX-Request": "true"}
 
@@ -37,9 +37,10 @@ def _break(request: ConsoleRequest) -> HttpResponse:
 
 
 _SCOPE = "<slug:workspace>/<slug:project>/<environment:environment>/"
-handler404, handler500 = urls.handler404, urls.handler500
+handler404 = "lamba_campaigns.web.errors.page_not_found"
+handler500 = "lamba_campaigns.web.errors.server_error"
 urlpatterns = [
-    *urls.urlpatterns,
+    path("", include("lamba_campaigns.urls")),
     path(f"{_SCOPE}t/echo", _echo, name="t-echo"),
     path(f"{_SCOPE}t/refuse", _refuse, name="t-refuse"),
     path(f"{_SCOPE}t/break", _break, name="t-break"),
@@ -179,3 +180,15 @@ def test_find_asks_every_provider_and_keeps_to_its_limit(alice: Client) -> None:
 def test_the_page_helper_renders_with_the_status_asked_for(alice: Client) -> None:
     assert page(alice.get("/healthz").wsgi_request, "errors/500.html", status=418).status_code == 418
     assert reverse("home") == "/"
+
+
+def test_the_reference_is_read_in_words() -> None:
+    assert in_words("listAudiences") == "List audiences"
+    assert in_words("campaigns_list") == "Campaigns list"
+
+
+def test_only_the_rest_reference_has_a_looser_policy(client: Client) -> None:
+    policy = client.get("/api/docs/").headers["Content-Security-Policy"]
+    assert "style-src 'self' 'unsafe-inline'" in policy
+    assert "script-src 'self'" in policy
+    assert "unsafe-eval" not in policy
