@@ -130,6 +130,7 @@ def captured_body(request: ConsoleRequest, mail: str) -> HttpResponse:
     html = _parsed(listing.captured(scope=request.scope, public_id=mail)).get_body(("html",))
     response = HttpResponse(html.get_content() if html is not None else "")
     response["Content-Security-Policy"] = FRAME_POLICY
+    response["X-Frame-Options"] = "SAMEORIGIN"
     response["Cache-Control"] = "no-store"
     return response
 

@@ -135,6 +135,7 @@ def template_frame(request: ConsoleRequest, token: str) -> HttpResponseBase:
     answer = HttpResponse(kept)
     answer._csp_exempt = True  # type: ignore[attr-defined]
     answer["Content-Security-Policy"] = FRAME_POLICY
+    answer["X-Frame-Options"] = "SAMEORIGIN"
     answer["Cache-Control"] = "no-store"
     answer["Referrer-Policy"] = "no-referrer"
     return answer

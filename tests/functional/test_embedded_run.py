@@ -110,7 +110,7 @@ def test_parts_that_are_killed_come_back_and_answer(instance: Instance) -> None:
         os.kill(pid, signal.SIGKILL)
     for name, pid in before.items():
         _wait(lambda name=name, pid=pid: _pid(instance, name) not in (0, pid))  # type: ignore[misc]
-    _wait(lambda: _status(instance, "/sign-in") == 200)
+    _wait(lambda: _status(instance, "/healthz") == 200)
 
 
 def test_manage_py_speaks_to_the_running_instance(instance: Instance, environment: dict[str, str]) -> None:

@@ -13,7 +13,8 @@ PEOPLE = 5_000
 SANDBOX_PEOPLE = 40
 SET_UP = timedelta(hours=1)  # from the first sign-in to the first people
 SLOW_PER_MINUTE = 60  # slow enough that somebody who has just signed in can watch it
-HALF_SECONDS = 0.05  # a part of the first chunk
+CALM_PER_MINUTE, BRISK_PER_MINUTE = 4_000, 12_000  # so that PART_SECONDS never suffice for all of an audience
+PART_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,16 @@ def _past(stage: Stage, at: _Moments) -> None:
         play.finish(stage, sending, when + timedelta(minutes=2))
         play.receive(stage, sending, when, _usual_fate)
     if made := play.draft(
-        stage, "Trial reminder, November", template=content.TRIAL, audience=content.TRIALS, now=at.ago(days=8)
+        stage,
+        "Trial reminder, November",
+        template=content.TRIAL,
+        audience=content.TRIALS,
+        now=at.ago(days=8),
+        rate=BRISK_PER_MINUTE,
     ):
         when = at.ago(days=7, hours=3)
         sending = play.start(stage, made, when)
-        play.send(sending, when + timedelta(seconds=5), seconds=HALF_SECONDS)
+        play.send(sending, when + timedelta(seconds=5), seconds=PART_SECONDS)
         play.receive(stage, sending, when, _slow_fate)
         play.send(sending, when + timedelta(minutes=3))
         play.finish(stage, sending, when + timedelta(minutes=5))
@@ -65,24 +71,29 @@ def _past(stage: Stage, at: _Moments) -> None:
         stage,
         "Renewal, wrong date",
         template=content.RENEWAL,
-        audience=content.AT_RISK,
+        audience=content.BETA,
         now=at.ago(days=3, hours=5),
-        rate=1_200,
+        rate=CALM_PER_MINUTE,
     ):
         when = at.ago(days=3, hours=4)
         sending = play.start(stage, made, when)
-        play.send(sending, when + timedelta(seconds=5), seconds=0.6)
+        play.send(sending, when + timedelta(seconds=5), seconds=PART_SECONDS)
         play.cancel(stage, sending, when + timedelta(minutes=1), "The date in the subject is wrong")
 
 
 def _present(stage: Stage, at: _Moments) -> None:
     """Paused in the middle, on its way right now, and planned for tomorrow."""
     if made := play.draft(
-        stage, "Renewal reminder", template=content.RENEWAL, audience=content.AT_RISK, now=at.ago(hours=2), rate=1_500
+        stage,
+        "Renewal reminder",
+        template=content.RENEWAL,
+        audience=content.SEEN,
+        now=at.ago(hours=2),
+        rate=CALM_PER_MINUTE,
     ):
         when = at.ago(hours=1, minutes=10)
         sending = play.start(stage, made, when)
-        play.send(sending, when + timedelta(seconds=5), seconds=0.6)
+        play.send(sending, when + timedelta(seconds=5), seconds=PART_SECONDS)
         play.pause(stage, sending, when + timedelta(minutes=1), "Waiting for the new price list")
         play.receive(stage, sending, when, _usual_fate)
     if made := play.draft(
