@@ -65,16 +65,25 @@ def apply(*, scope: Scope, actor: Actor, run: ImportRun, columns: Sequence[Colum
         cursor.execute(statements.composed("create_imported").format(**texts), params)
         created = cursor.rowcount
         cursor.execute(statements.composed("find_imported").format(**texts), params)
+        known = cursor.rowcount
         cursor.execute("ANALYZE import_people")
         cursor.execute(statements.composed("lock_imported"), params)
         cursor.execute(statements.composed("create_imported_facts").format(**texts), params)
         cursor.execute(statements.composed("record_imported").format(record=_record(columns)), params)
-        won = statements.composed("won_of_import").format(segments=texts["segments"])
-        cursor.execute(compose.Composed([won, compose.SQL("\n"), statements.composed("projection")]), params)
-        updated = cursor.rowcount
+        updated = 0
+        if known or "segments" in fields:  # new people have their columns already
+            won = statements.composed("won_of_import").format(segments=texts["segments"])
+            cursor.execute(compose.Composed([won, compose.SQL("\n"), statements.composed("projection")]), params)
+            updated = cursor.rowcount - _fresh_listed(cursor, texts)
     if "roles" in fields:
         _project_roles(scope, texts)
-    return Applied(created=created, updated=updated if "segments" not in fields else max(0, updated - created))
+    return Applied(created=created, updated=updated)
+
+
+def _fresh_listed(cursor: Any, texts: Mapping[str, compose.Composable]) -> int:
+    """New people whom the segments touched: they are no updates."""
+    cursor.execute(statements.composed("count_fresh_listed").format(segments=texts["segments"]))
+    return int(cursor.fetchone()[0])
 
 
 def _texts(fields: Mapping[str, Column]) -> dict[str, compose.Composable]:

@@ -47,8 +47,8 @@ _SEGMENTS: Final[LiteralString] = (
 # A leading =, @, or + and - before a letter or bracket starts a formula in every spreadsheet.
 _ALWAYS: Final[LiteralString] = (
     "WHEN length({c}) > {most} THEN 'too_long'"
-    " WHEN {c} ~ '^([=@]|[+-][A-Za-z(])' THEN 'formula'"
-    " WHEN {c} ~ '[[:cntrl:]]' THEN 'control_character'"
+    " WHEN {c} ~ '^[=@]|^[+-][A-Za-z(]|[[:cntrl:]]'"
+    " THEN CASE WHEN {c} ~ '[[:cntrl:]]' THEN 'control_character' ELSE 'formula' END"
 )
 
 

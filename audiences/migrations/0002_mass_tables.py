@@ -24,14 +24,16 @@ ALTER TABLE audiences_personfacts SET (fillfactor = 80);
 ALTER TABLE audiences_fact SET (fillfactor = 90)
 """
 
-# 0 none, 1 valid, 2 invalid. The addr-spec of RFC 5321 without quoted local parts and address literals.
+# 0 none, 1 valid, 2 invalid. The addr-spec of RFC 5321 without quoted local parts and address literals. Bounded
+# repetition inside the pattern ({0,61}) made it seven times slower, so the length of labels is checked apart.
 ADDRESS = r"""
 CREATE FUNCTION audiences_address_state(address text) RETURNS smallint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE
         WHEN address = '' THEN 0
         WHEN length(address) <= 254 AND strpos(address, '@') <= 65 AND address ~
-            '^[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])$'
+            '^[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+)*@([A-Za-z0-9](-*[A-Za-z0-9])*\.)+[A-Za-z](-*[A-Za-z0-9])+$'
+            AND (length(address) < 66 OR split_part(address, '@', 2) !~ '[^.]{64}')
         THEN 1
         ELSE 2
     END::smallint

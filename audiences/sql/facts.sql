@@ -1,7 +1,13 @@
 -- name: find_people
-SELECT external_id, id
-FROM audiences_person
-WHERE environment_id = %(environment)s AND external_id = ANY(%(external_ids)b)
+-- LATERAL with LIMIT: one look into the unique index per id, also while the planner knows nothing of a fresh table.
+SELECT asked.external_id, p.id
+FROM unnest(%(external_ids)b::text[]) AS asked (external_id)
+CROSS JOIN LATERAL (
+    SELECT id
+    FROM audiences_person
+    WHERE environment_id = %(environment)s AND external_id = asked.external_id
+    LIMIT 1
+) AS p
 
 -- name: create_people
 -- Two callers may create the same people: the second waits for the first and inserts nothing. Sorted, so that neither
@@ -30,17 +36,20 @@ FROM (
 
 -- name: won_of_changes
 -- Every value goes to the history, once per source. The current value is replaced by a newer one only, and never by
--- something older than the person's deletion, except what forbids contact and what the deletion itself says. `won` are the values that now stand.
+-- something older than the person's deletion, except what forbids contact and what the deletion itself says. `won` are
+-- the values that now stand. Scalar subqueries look into primary keys row by row; joins would read whole tables while
+-- these lack statistics.
 WITH given AS MATERIALIZED (
     SELECT g.person_id, g.field, g.value::jsonb AS value, g.occurred_at, g.source
     FROM unnest(
         %(people)b::bigint[], %(fields)b::text[], %(values)b::text[], %(times)b::timestamptz[], %(sources)b::text[]
     ) AS g (person_id, field, value, occurred_at, source)
-    LEFT JOIN audiences_fact AS deletion
-        ON deletion.environment_id = %(environment)s AND deletion.person_id = g.person_id AND deletion.field = 'deleted'
-    WHERE deletion.occurred_at IS NULL OR g.occurred_at > deletion.occurred_at
-        OR (g.occurred_at = deletion.occurred_at AND g.source = deletion.source)
-        OR g.field ~ %(outlives_deletion)s
+    WHERE coalesce((
+        SELECT g.occurred_at > d.occurred_at OR (g.occurred_at = d.occurred_at AND g.source = d.source)
+            OR g.field ~ %(outlives_deletion)s
+        FROM audiences_fact AS d
+        WHERE d.environment_id = %(environment)s AND d.person_id = g.person_id AND d.field = 'deleted'
+    ), TRUE)
 ),
 noted AS (
     INSERT INTO audiences_facthistory (environment_id, person_id, field, source, value, occurred_at, recorded_at)
@@ -60,12 +69,12 @@ won AS (
     INSERT INTO audiences_fact AS standing (environment_id, person_id, field, value, occurred_at, source)
     SELECT %(environment)s, n.person_id, n.field, n.value, n.occurred_at, n.source
     FROM newest AS n
-    WHERE NOT EXISTS (
-        SELECT 1
+    WHERE (
+        SELECT count(*)
         FROM audiences_factrecord AS r
         WHERE r.environment_id = %(environment)s AND r.person_id = n.person_id AND r.values ? n.field
             AND (r.occurred_at, r.source COLLATE "C") >= (n.occurred_at, n.source)
-    )
+    ) = 0
     ON CONFLICT (environment_id, person_id, field) DO UPDATE
         SET value = excluded.value, occurred_at = excluded.occurred_at, source = excluded.source
         WHERE (standing.occurred_at, standing.source COLLATE "C") < (excluded.occurred_at, excluded.source)
@@ -100,6 +109,7 @@ sessions AS (
 
 -- name: projection
 -- `won` and `sessions` become columns: who a person is in audiences_person, what rules scan in audiences_personfacts.
+-- Its people were locked under their environment before, so their primary keys alone find the rows.
 named AS (
     SELECT
         person_id, field, value, occurred_at,
@@ -149,7 +159,7 @@ known AS (
         traits = jsonb_strip_nulls(p.traits || i.traits),
         erased_at = CASE WHEN i.told_at > p.erased_at THEN NULL ELSE p.erased_at END
     FROM identity AS i
-    WHERE p.id = i.person_id AND p.environment_id = %(environment)s
+    WHERE p.id = i.person_id
 ),
 numbered AS (
     SELECT
@@ -204,7 +214,7 @@ SET membership = coalesce(s.membership, f.membership),
     segments_mask_3 = (f.segments_mask_3 & ~coalesce(s.segments_off_3, 0)) | coalesce(s.segments_on_3, 0)
 FROM state AS s
 FULL JOIN sessions AS n ON n.person_id = s.person_id
-WHERE f.person_id = coalesce(s.person_id, n.person_id) AND f.environment_id = %(environment)s
+WHERE f.person_id = coalesce(s.person_id, n.person_id)
 
 -- name: project_roles
 -- `roles` is a whole list at one time, `role.x` one role at another: a single role newer than the list decides for itself.
@@ -221,36 +231,52 @@ WITH lists AS (
     ) AS told
     ORDER BY person_id, occurred_at DESC, source COLLATE "C" DESC
 ),
-singles AS (
-    SELECT person_id, substr(field, 6) AS name, value = 'true' AS holds, occurred_at, source
+headed AS (
+    SELECT person_id, NULL AS name, NULL::boolean AS holds, occurred_at, source, TRUE AS is_list FROM lists
+    UNION ALL
+    SELECT person_id, substr(field, 6), value = 'true', occurred_at, source, FALSE
     FROM audiences_fact
     WHERE environment_id = %(environment)s AND person_id = ANY(%(people)b) AND field LIKE 'role.%%'
 ),
-held AS (
-    SELECT l.person_id, listed.name
+compared AS (
+    SELECT
+        *,
+        max(occurred_at) FILTER (WHERE is_list) OVER each AS list_at,
+        max(source) FILTER (WHERE is_list) OVER each AS list_source
+    FROM headed
+    WINDOW each AS (PARTITION BY person_id)
+),
+entries AS (
+    SELECT l.person_id, listed.name, TRUE AS holds, l.occurred_at, l.source
     FROM lists AS l
     CROSS JOIN LATERAL jsonb_array_elements_text(CASE jsonb_typeof(l.value) WHEN 'array' THEN l.value ELSE '[]' END)
         AS listed (name)
-    LEFT JOIN singles AS s ON s.person_id = l.person_id AND s.name = listed.name
-        AND (s.occurred_at, s.source COLLATE "C") > (l.occurred_at, l.source)
-    WHERE s.person_id IS NULL
-    UNION
-    SELECT s.person_id, s.name
-    FROM singles AS s
-    LEFT JOIN lists AS l ON l.person_id = s.person_id
-    WHERE s.holds AND (l.person_id IS NULL OR (s.occurred_at, s.source COLLATE "C") > (l.occurred_at, l.source))
+    UNION ALL
+    SELECT person_id, name, holds, occurred_at, source
+    FROM compared
+    WHERE NOT is_list AND (list_at IS NULL OR (occurred_at, source COLLATE "C") > (list_at, list_source))
+),
+decided AS (
+    SELECT DISTINCT ON (person_id, name) person_id, name, holds
+    FROM entries
+    ORDER BY person_id, name, occurred_at DESC, source COLLATE "C" DESC
 ),
 masks AS (
-    SELECT h.person_id, bit_or(1::bigint << v.number) AS mask
-    FROM held AS h
-    JOIN audiences_vocabulary AS v ON v.environment_id = %(environment)s AND v.kind = 'role' AND v.name = h.name
-    GROUP BY h.person_id
+    SELECT person_id, bit_or(bit) AS mask
+    FROM (
+        SELECT person_id, 0::bigint AS bit FROM unnest(%(people)b::bigint[]) AS asked (person_id)
+        UNION ALL
+        SELECT d.person_id, 1::bigint << v.number
+        FROM decided AS d
+        JOIN audiences_vocabulary AS v ON v.environment_id = %(environment)s AND v.kind = 'role' AND v.name = d.name
+        WHERE d.holds
+    ) AS bits
+    GROUP BY person_id
 )
 UPDATE audiences_personfacts AS f
-SET roles_mask = coalesce(m.mask, 0)
-FROM unnest(%(people)b::bigint[]) AS asked (person_id)
-LEFT JOIN masks AS m USING (person_id)
-WHERE f.person_id = asked.person_id AND f.environment_id = %(environment)s
+SET roles_mask = m.mask
+FROM masks AS m
+WHERE f.person_id = m.person_id
 
 -- name: forget
 -- What was told up to the deletion goes, except what forbids contact.

@@ -163,6 +163,12 @@ sessions AS (
     SELECT NULL::bigint AS person_id, NULL::bigint AS more WHERE FALSE
 ),
 
+-- name: count_fresh_listed
+SELECT count(*)
+FROM import_people AS i
+JOIN import_rows AS r USING (line)
+WHERE i.fresh AND btrim({segments}, ' ;') <> ''
+
 -- name: people_with_roles
 SELECT array_agg(i.person_id ORDER BY i.person_id)
 FROM import_people AS i

@@ -209,7 +209,7 @@ def test_a_dry_run_counts_and_changes_nothing_then_can_be_applied(
     imports.start(scope=scope, public_id=run.public_id, skip_invalid=False)
     imports.run(run_id=run.pk, now=now)
     run = imports.get(scope=scope, public_id=run.public_id)
-    assert (run.state, run.created_count) == ("done", 2)
+    assert (run.state, run.created_count, run.updated_count) == ("done", 2, 1)
     with pytest.raises(Conflict):
         imports.start(scope=scope, public_id=run.public_id, skip_invalid=False)
 

@@ -46,7 +46,10 @@ def test_a_version_is_never_changed(scope: Scope, version: AudienceVersion) -> N
         (".ada@example.com", 2),
         ("ada@-example.com", 2),
         ("ada@example.com\nBcc: b@example.com", 2),
+        ("x" * 64 + "@example.com", 1),
         ("x" * 65 + "@example.com", 2),
+        ("ada@" + "x" * 63 + ".example", 1),
+        ("ada@" + "x" * 64 + ".example", 2),
         ("ada@example." + "c" * 250, 2),
     ],
 )
