@@ -96,6 +96,14 @@ def test_slash_finds_a_page_by_keyboard_alone(page: Page, at: At) -> None:
     expect(page).to_have_url(re.compile("/settings/$"))
 
 
+def test_escape_closes_the_find_box_whatever_is_typed(page: Page, at: At) -> None:
+    at(SETTINGS)
+    page.keyboard.press("/")
+    page.keyboard.type("renewal")
+    page.keyboard.press("Escape")
+    expect(page.locator("#find-dialog")).to_be_hidden()
+
+
 def test_find_is_a_page_of_its_own_without_scripts(
     without_scripts: BrowserContext, sign_in: SignIn, world: World, live_server: Any
 ) -> None:
