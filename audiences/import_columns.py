@@ -44,7 +44,7 @@ _KNOWN: Final[Mapping[str, tuple[Kind, int]]] = {
     "family_name": ("text", NAME_LENGTH_MAX),
     "locale": ("text", 35),
     "time_zone": ("text", 64),
-    "country": ("country", 2),
+    "country": ("country", 60),
     "membership": ("membership", 20),
     "roles": ("words", 1_000),
     "lifecycle": ("word", WORD_LENGTH_MAX),

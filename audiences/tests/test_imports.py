@@ -127,7 +127,7 @@ ROWS: list[tuple[str, str, str]] = [
     ("external_id,name", "u9,+cmd|x", "formula"),
     ("external_id,name", 'u9,"two\nlines"', "control_character"),
     ("external_id,name", f"u9,{'x' * 201}", "too_long"),
-    ("external_id,country", "u9,Germany", "too_long"),
+    ("external_id,country", "u9,Germany", "invalid_country"),
     ("external_id,country", "u9,1", "invalid_country"),
     ("external_id,membership", "u9,maybe", "invalid_membership"),
     ("external_id,consent.email", "u9,perhaps", "invalid_boolean"),

@@ -148,7 +148,7 @@ def test_a_refused_import_names_its_rows_and_offers_the_right_ones(
     scope: Scope, client: Client, run: ImportRun
 ) -> None:
     page = client.get(url(scope, "import-detail", run.public_id)).content.decode()
-    assert "1 of 2 rows have problems" in page and "This is no e-mail address." in page
+    assert "1 of 2 rows has problems" in page and "This is no e-mail address." in page
     assert client.post(url(scope, "import-start", run.public_id)).status_code == 409
     assert client.post(url(scope, "import-start", run.public_id), {"skip_invalid": "1"}).status_code == 302
     imports.run(run_id=run.pk, now=run.created_at)
