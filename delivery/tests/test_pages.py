@@ -42,7 +42,7 @@ def test_messages_of_a_job_by_account_and_by_address(
     postbox.rcpt = {"u2@example.com": "550 5.7.1 Not wanted"}.get
     job = make_job(3)
     deliver(job)
-    base = f"/{scope.path}/jobs/{job.public_id}/messages"
+    base = f"/{scope.path}/jobs/{job.public_id}/messages/"
 
     everybody = alice.get(base).content.decode()
     assert all(f"u{number}@example.com" in everybody for number in (1, 2, 3))
@@ -61,10 +61,10 @@ def test_uncertain_messages_are_resolved_from_the_page(
     postbox.data = lambda server, envelope: "drop"
     job = make_job(2)
     deliver(job)
-    shown = alice.get(f"/{scope.path}/jobs/{job.public_id}/messages").content.decode()
+    shown = alice.get(f"/{scope.path}/jobs/{job.public_id}/messages/").content.decode()
     assert "2 messages may or may not have arrived" in shown
 
-    answer = alice.post(f"/{scope.path}/jobs/{job.public_id}/resolve", {"decision": "accepted", "reason": "In its log"})
+    answer = alice.post(f"/{scope.path}/jobs/{job.public_id}/resolve/", {"decision": "accepted", "reason": "In its log"})
 
     assert answer.status_code == 302
     assert counters(job) == {"accepted": 2}
@@ -78,7 +78,7 @@ def test_cancelled_and_pending_people_are_listed_though_no_message_exists(
     from delivery import finishing
 
     job = make_job(3)
-    base = f"/{scope.path}/jobs/{job.public_id}/messages"
+    base = f"/{scope.path}/jobs/{job.public_id}/messages/"
     assert "u3@example.com" in alice.get(f"{base}?account=pending").content.decode()
     with transaction.atomic():
         jobs.cancel(scope=scope, job=job, now=now)
@@ -90,19 +90,19 @@ def test_cancelled_and_pending_people_are_listed_though_no_message_exists(
 def test_captured_mail_is_shown_in_a_frame_that_runs_nothing(
     scope: Scope, alice: Client, captured: CapturedMail
 ) -> None:
-    assert "Hello" in alice.get(f"/{scope.path}/captured").content.decode()
-    detail = alice.get(f"/{scope.path}/captured/{captured.public_id}").content.decode()
+    assert "Hello" in alice.get(f"/{scope.path}/captured/").content.decode()
+    detail = alice.get(f"/{scope.path}/captured/{captured.public_id}/").content.decode()
     assert '<iframe class="frame"' in detail
     assert "alert(1)" in detail, "the source is shown as text"
     assert "<script>alert(1)" not in detail
-    body = alice.get(f"/{scope.path}/captured/{captured.public_id}/body")
+    body = alice.get(f"/{scope.path}/captured/{captured.public_id}/body/")
     assert "sandbox" in body["Content-Security-Policy"]
     assert "default-src 'none'" in body["Content-Security-Policy"]
     assert "<b>there</b>" in body.content.decode()
 
 
 def test_an_address_is_suppressed_and_lifted_with_a_reason(scope: Scope, alice: Client) -> None:
-    base = f"/{scope.path}/suppressions"
+    base = f"/{scope.path}/suppressions/"
     assert alice.post(base, {"address": "No@Example.com", "detail": "Asked by phone"}).status_code == 302
     row = Suppression.objects.within(scope).get()
     assert row.address == "no@example.com"
@@ -112,9 +112,9 @@ def test_an_address_is_suppressed_and_lifted_with_a_reason(scope: Scope, alice: 
     assert "on the suppression list already" in again.content.decode()
     assert alice.post(base, {"address": "not an address"}).status_code == 422
 
-    assert alice.post(f"{base}/{row.public_id}/remove", {}).status_code == 422
+    assert alice.post(f"{base}{row.public_id}/remove/", {}).status_code == 422
     assert Suppression.objects.within(scope).count() == 1
-    assert alice.post(f"{base}/{row.public_id}/remove", {"reason": "Called back"}).status_code == 302
+    assert alice.post(f"{base}{row.public_id}/remove/", {"reason": "Called back"}).status_code == 302
     assert not Suppression.objects.within(scope).exists()
 
 
@@ -127,17 +127,17 @@ def test_every_page_is_closed_to_strangers_and_to_roles_without_the_right(
 ) -> None:
     job = make_job(1).public_id
     pages = (
-        f"jobs/{job}/messages", "captured", f"captured/{captured.public_id}", f"captured/{captured.public_id}/body",
-        "suppressions",
+        f"jobs/{job}/messages/", "captured/", f"captured/{captured.public_id}/", f"captured/{captured.public_id}/body/",
+        "suppressions/",
     )  # fmt: skip
     bob, charlie, alice = browser_of(world.bob), browser_of(world.charlie), browser_of(world.alice)
     for name in pages:
         assert charlie.get(f"/{scope.path}/{name}").status_code == 404, name
         assert bob.get(f"/{scope.path}/{name}").status_code == 403, name
         assert alice.get(f"/{scope.path}/{name}").status_code == 200, name
-        if name.count("/"):
+        if name.count("/") > 1:
             assert alice.get(f"/{world.sandbox.path}/{name}").status_code == 404, name
-    for name in (f"jobs/{job}/resolve", f"jobs/{job}/retry"):
+    for name in (f"jobs/{job}/resolve/", f"jobs/{job}/retry/"):
         assert bob.post(f"/{scope.path}/{name}").status_code == 403
         assert alice.get(f"/{scope.path}/{name}").status_code == 405
 

@@ -153,7 +153,7 @@ def test_a_wrong_address_comes_back_in_the_form(world: World, browser_of: Callab
 
 
 def test_a_role_is_changed_in_the_console(world: World, browser_of: Callable[[User], Client]) -> None:
-    path = f"/acme/app/production/settings/members/usr_{world.bob.pk}/role"
+    path = f"/acme/app/production/settings/members/usr_{world.bob.pk}/role/"
     answer = browser_of(world.alice).post(path, {"role": "operator"}, follow=True)
     assert "Bob is operator now." in answer.content.decode()
     assert _roles(world)["bob"] == "operator"
@@ -161,5 +161,5 @@ def test_a_role_is_changed_in_the_console(world: World, browser_of: Callable[[Us
 
 def test_who_removes_themselves_lands_on_their_projects(world: World, browser_of: Callable[[User], Client]) -> None:
     Member.objects.filter(user=world.bob).update(role="admin")
-    answer = browser_of(world.bob).post(f"/acme/app/production/settings/members/usr_{world.bob.pk}/remove")
+    answer = browser_of(world.bob).post(f"/acme/app/production/settings/members/usr_{world.bob.pk}/remove/")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/")

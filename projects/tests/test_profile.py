@@ -61,7 +61,7 @@ def test_production_has_no_allow_list(world: World, scope: Scope, actor: Actor, 
 # --- pages ----------------------------------------------------------------------------------------------------------
 def test_a_wrong_line_of_the_allow_list_is_named(world: World, browser_of: Callable[[User], Client]) -> None:
     answer = browser_of(world.alice).post(
-        "/acme/app/sandbox/settings/allow-list", {"addresses": "qa@acme.example\nnonsense"}
+        "/acme/app/sandbox/settings/allow-list/", {"addresses": "qa@acme.example\nnonsense"}
     )
     assert answer.status_code == 422
     assert "Line 2 is no address: nonsense" in answer.content.decode()
@@ -70,7 +70,7 @@ def test_a_wrong_line_of_the_allow_list_is_named(world: World, browser_of: Calla
 
 def test_addresses_are_kept_once_and_lower(world: World, browser_of: Callable[[User], Client]) -> None:
     text = "QA@acme.example\n\nqa@acme.example \nops@acme.example"
-    answer = browser_of(world.alice).post("/acme/app/sandbox/settings/allow-list", {"addresses": text})
+    answer = browser_of(world.alice).post("/acme/app/sandbox/settings/allow-list/", {"addresses": text})
     assert answer.status_code == 302
     assert _environment(world.sandbox).sandbox_allow_list == ["qa@acme.example", "ops@acme.example"]
 

@@ -27,7 +27,7 @@ THEMES = ("light", "dark")
 PAGES_MAX = 150
 ID = re.compile(r"(?<=/)[a-z]{2,4}_[\w.:-]+")
 SEVERAL = {"campaigns-id": 8}  # a campaign looks different in each stage of its life
-SKIPPED = re.compile(r"\.(csv|json)$|/theme|/sign-out|/staff/|/frame/|/body$|/find$")
+SKIPPED = re.compile(r"\.(csv|json)$|/theme|/sign-out|/staff/|/frame/|/body/$|/find$")
 
 
 @dataclass(frozen=True)
