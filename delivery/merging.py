@@ -63,14 +63,15 @@ def _with(standing: Standing, fact: Fact) -> Standing:
         standing = replace(standing, overlays=standing.overlays | fact.overlay)
     if fact.account is None or not _outranks(fact, standing):
         return standing
+    said = bool(fact.code or fact.detail)  # one reply: never the code of one and the words of another
     return replace(
         standing,
         account=fact.account,
         rank=int(fact.rank),
         settled_at=fact.occurred_at,
         retrying=False,
-        code=fact.code or standing.code,
-        detail=fact.detail or standing.detail,
+        code=fact.code if said else standing.code,
+        detail=fact.detail if said else standing.detail,
     )
 
 
