@@ -35,7 +35,7 @@ everything you wrote is where you left it.
 - **See every change**, and take it back
 - **Your keyboard** does what you expect
 
-[Open the editor](https://app.acme.example/editor)
+[Open the editor](button:https://app.acme.example/editor)
 
 {% if person.traits.company %}Everybody at {{ person.traits.company }} has it from today.{% endif %}
 
@@ -53,7 +53,7 @@ TRIAL = TemplateText(
 your trial of Acme ends in a few days. Whatever you decide, your documents stay yours: you can go on with them on
 any plan, or download all of them.
 
-[Choose a plan](https://app.acme.example/plans)
+[Choose a plan](button:https://app.acme.example/plans)
 
 Questions? Just answer this mail; a person reads it.
 """,
@@ -70,7 +70,7 @@ your plan renews **next week**. There is nothing to do if all is well.
 
 {% if person.country == 'DE' %}The invoice will show German VAT.{% endif %}
 
-[See your plan](https://app.acme.example/plan)
+[See your plan](button:https://app.acme.example/plan)
 """,
     ),
 )
