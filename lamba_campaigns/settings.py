@@ -137,6 +137,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "lamba_campaigns.web.requests.RequestContextMiddleware",
+    "lamba_campaigns.web.addresses.ReadableAddressMiddleware",
     "lamba_campaigns.web.console.DomainErrorMiddleware",
 ]
 ROOT_URLCONF = "lamba_campaigns.urls"

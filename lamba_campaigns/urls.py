@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView
+from drf_spectacular.views import SpectacularJSONAPIView
 
 from lamba_campaigns.web import errors, pages
 from lamba_campaigns.web.reference import rest_reference
@@ -27,7 +27,7 @@ urlpatterns = [
     path("problems/<slug:code>", login_not_required(pages.refusal), name="refusal"),
     path("staff/", admin.site.urls),
     path("api/docs/", login_not_required(rest_reference), name="api-docs"),
-    path("api/v1/openapi.json", SpectacularAPIView.as_view(), name="openapi"),
+    path("api/v1/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("", include("webhooks.public_urls")),
     path("", include("delivery.public_urls")),
     *(path("api/v1/", include(f"{app}.api.urls")) for app in _APPS),

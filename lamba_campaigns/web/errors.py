@@ -30,7 +30,8 @@ class Broken(DomainError):
     title = "Something broke on our side"
 
 
-def _answer(request: HttpRequest, error: DomainError) -> HttpResponse:
+def answer(request: HttpRequest, error: DomainError) -> HttpResponse:
+    """A refusal outside of any view."""
     if request.path.startswith("/api/"):
         document = problem(error, trace=trace_id(request))
         return JsonResponse(document, status=error.status, content_type="application/problem+json")
@@ -39,17 +40,17 @@ def _answer(request: HttpRequest, error: DomainError) -> HttpResponse:
 
 @requires_csrf_token
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, BadRequest("The server could not read this request.", next_step="Go back and try again."))
+    return answer(request, BadRequest("The server could not read this request.", next_step="Go back and try again."))
 
 
 @requires_csrf_token
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, Forbidden("Your account may not open this page.", next_step="Ask an owner or admin."))
+    return answer(request, Forbidden("Your account may not open this page.", next_step="Ask an owner or admin."))
 
 
 @requires_csrf_token
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(
+    return answer(
         request,
         NotFound("There is nothing at this address.", next_step="Check the address, or start from your projects."),
     )
@@ -60,7 +61,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Rendered without context processors or database: it must work when they do not."""
     error = Broken("The error is logged. Nothing you sent was half done.", next_step="Try again in a minute.")
     if request.path.startswith("/api/"):
-        return _answer(request, error)
+        return answer(request, error)
     return render(None, "errors/500.html", {"problem": error, "trace": trace_id(request)}, status=500)
 
 

@@ -12,6 +12,9 @@ from lamba_campaigns.lib.errors import FieldProblem, Invalid
 
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 200
+PAGE_SIZE_DIGITS_MAX = 3
+CURSOR_LENGTH_MAX = 64
+KEY_MAX = 2**63 - 1  # of a bigint column
 
 
 def page(
@@ -22,44 +25,48 @@ def page(
     key: str = "id",
     newest_first: bool = True,
 ) -> Response:
-    """One page by keyset on the unique, monotone column `key`: `{"items": […], "nextCursor": "…" | null}`."""
+    """One page by keyset on the unique, monotone number column `key`: `{"items": […], "nextCursor": "…" | null}`."""
     size = page_size(request)
-    cursor = request.query_params.get("cursor")
-    if cursor:
-        queryset = queryset.filter(**{f"{key}__{'lt' if newest_first else 'gt'}": _cursor_value(cursor)})
+    after = cursor_number(request)
+    if after is not None:
+        queryset = queryset.filter(**{f"{key}__{'lt' if newest_first else 'gt'}": after})
     found = list(queryset.order_by(F(key).desc() if newest_first else F(key).asc())[: size + 1])
     more = len(found) > size
     last = getattr(found[size - 1], key) if more else None
     return Response({"items": [render(row) for row in found[:size]], "nextCursor": encode_cursor(last)})
 
 
-def encode_cursor(value: int | str | None) -> str | None:
+def encode_cursor(value: int | None) -> str | None:
     return None if value is None else base64.urlsafe_b64encode(str(value).encode()).decode().rstrip("=")
 
 
-def _cursor_value(cursor: str) -> str:
-    try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except ValueError:
-        raise bad_query("cursor", "This cursor is not one of ours.", "Use nextCursor of the page before.") from None
-
-
 def cursor_number(request: Request) -> int | None:
-    """The cursor of this request where the key is a number; None on a first page."""
+    """The key that the cursor of this request stands for; None on a first page."""
     cursor = request.query_params.get("cursor")
     if not cursor:
         return None
     try:
-        return int(_cursor_value(cursor))
+        return _cursor_value(cursor)
     except ValueError:
         raise bad_query("cursor", "This cursor is not one of ours.", "Use nextCursor of the page before.") from None
+
+
+def _cursor_value(cursor: str) -> int:
+    """ValueError unless `encode_cursor` can have made it."""
+    if len(cursor) > CURSOR_LENGTH_MAX:
+        raise ValueError("too long")
+    number = int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii"))
+    if not 0 <= number <= KEY_MAX:
+        raise ValueError("no key")
+    return number
 
 
 def page_size(request: Request) -> int:
     """Rows a page, from `?limit=`."""
     text = request.query_params.get("limit", str(PAGE_SIZE_DEFAULT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= PAGE_SIZE_MAX):
-        raise bad_query("limit", f"{text!r} is not a page size.", f"Use 1 to {PAGE_SIZE_MAX}.")
+    readable = text.isascii() and text.isdigit() and len(text) <= PAGE_SIZE_DIGITS_MAX
+    if not readable or not 1 <= int(text) <= PAGE_SIZE_MAX:
+        raise bad_query("limit", f"{text[:20]!r} is not a page size.", f"Use 1 to {PAGE_SIZE_MAX}.")
     return int(text)
 
 

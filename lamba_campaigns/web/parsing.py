@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
 from rest_framework.parsers import JSONParser
 
 from lamba_campaigns.lib.canonical import strict_loads
@@ -16,21 +14,11 @@ class BadJSON(DomainError):
     title = "The body is not valid JSON"
 
 
-class BodyTooLarge(DomainError):
-    code = "BODY_TOO_LARGE"
-    status = 413
-    title = "The body is too large"
-
-
 class StrictJSONParser(JSONParser):
-    """JSON with no duplicate keys, no NaN, no NUL, at most 32 levels and 1 MiB."""
+    """JSON with no duplicate keys, no NaN, no NUL, at most 32 levels; Django reads 1 MiB at most."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:
             return strict_loads(stream.read())
-        except RequestDataTooBig:
-            raise BodyTooLarge(
-                f"A body may have {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.", next_step="Send less at a time."
-            ) from None
         except ValueError as problem:
             raise BadJSON(f"The body can't be read: {problem}.", next_step="Send one JSON object in UTF-8.") from None

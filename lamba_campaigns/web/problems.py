@@ -5,12 +5,46 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from lamba_campaigns.lib.errors import DomainError, FieldProblem, Invalid, NotFound
 from lamba_campaigns.web.requests import trace_id
+
+
+class BodyTooLarge(DomainError):
+    code = "BODY_TOO_LARGE"
+    status = 413
+    title = "The body is too large"
+
+
+class MethodNotAllowed(DomainError):
+    """Something is at this address, but not with this method."""
+
+    code = "METHOD_NOT_ALLOWED"
+    status = 405
+    title = "This address does not take this method"
+
+
+class NotAcceptable(DomainError):
+    """`Accept` asks for a form that this address does not have."""
+
+    code = "NOT_ACCEPTABLE"
+    status = 406
+    title = "There is no answer of the type asked for"
+
+
+class UnsupportedMediaType(DomainError):
+    """The body is of a type that this address does not read."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    status = 415
+    title = "The body is of a type that is not read here"
+
+
+_TYPE_STEP = "Send Content-Type: application/json; an import takes text/csv."
 
 
 def problem(error: DomainError, *, trace: str) -> dict[str, Any]:
@@ -60,7 +94,17 @@ def _as_domain_error(error: Exception) -> DomainError | None:
             problems=tuple(_problems("#", error.get_full_details())),
         )
     if isinstance(error, Http404):
-        return NotFound("There is nothing at this address.")
+        return NotFound("There is nothing at this address.", next_step="Check the address and the method.")
+    if isinstance(error, RequestDataTooBig):
+        return BodyTooLarge(
+            f"A body may have {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.", next_step="Send less at a time."
+        )
+    if isinstance(error, exceptions.MethodNotAllowed):
+        return MethodNotAllowed(str(error.detail), next_step="Use one of the methods in the header Allow.")
+    if isinstance(error, exceptions.NotAcceptable):
+        return NotAcceptable(str(error.detail), next_step="Send Accept: application/json, or leave it out.")
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        return UnsupportedMediaType(str(error.detail), next_step=_TYPE_STEP)
     if isinstance(error, exceptions.APIException):
         refusal = DomainError(str(error.detail))
         refusal.status, refusal.code = error.status_code, error.default_code.upper()  # type: ignore[misc]

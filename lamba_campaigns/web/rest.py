@@ -13,6 +13,8 @@ from projects.access import Access
 from projects.roles import Permission
 from projects.scoping import Actor, Scope
 
+VERSION_DIGITS_MAX = 18  # fits into a bigint
+
 
 class PreconditionRequired(DomainError):
     code = "PRECONDITION_REQUIRED"
@@ -74,8 +76,8 @@ def expected_version(request: Request) -> int:
             "A change needs the header If-Match.", next_step="Read the resource, then send its etag as If-Match."
         )
     text = given.strip().removeprefix("W/").strip('"')
-    if not (text.isascii() and text.isdigit()):
-        raise Stale(f"If-Match is {given!r}, which is no version of this resource.", next_step="Read it again.")
+    if not (text.isascii() and text.isdigit() and len(text) <= VERSION_DIGITS_MAX):
+        raise Stale(f"If-Match is {given[:40]!r}, which is no version of this resource.", next_step="Read it again.")
     return int(text)
 
 
