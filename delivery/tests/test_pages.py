@@ -64,7 +64,9 @@ def test_uncertain_messages_are_resolved_from_the_page(
     shown = alice.get(f"/{scope.path}/jobs/{job.public_id}/messages/").content.decode()
     assert "2 messages may or may not have arrived" in shown
 
-    answer = alice.post(f"/{scope.path}/jobs/{job.public_id}/resolve/", {"decision": "accepted", "reason": "In its log"})
+    answer = alice.post(
+        f"/{scope.path}/jobs/{job.public_id}/resolve/", {"decision": "accepted", "reason": "In its log"}
+    )
 
     assert answer.status_code == 302
     assert counters(job) == {"accepted": 2}
