@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -120,6 +122,15 @@ def browser_of() -> Callable[[User], Client]:
         return found
 
     return client
+
+
+@pytest.fixture
+def database_url(db: None) -> str:
+    """This test's database, for a process of its own. A Unix socket's path stands in the query, a host name may too."""
+    details = connection.settings_dict
+    user = quote(details["USER"], safe="") + (f":{quote(details['PASSWORD'], safe='')}" if details["PASSWORD"] else "")
+    where = urlencode({name: details[name.upper()] for name in ("host", "port") if details[name.upper()]})
+    return f"postgres://{user}@/{details['NAME']}?{where}"
 
 
 @pytest.fixture(autouse=True)

@@ -47,14 +47,12 @@ def capture_server(settings: Any) -> Iterator[int]:
 
 
 @pytest.fixture
-def worker(capture_server: int) -> Iterator[Callable[[SendJob], "subprocess.Popen[bytes]"]]:
+def worker(capture_server: int, database_url: str) -> Iterator[Callable[[SendJob], "subprocess.Popen[bytes]"]]:
     """worker(job) -> a process that works on it."""
     running: list[subprocess.Popen[bytes]] = []
-    database = connection.settings_dict
-    url = f"postgres://{database['USER']}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
     environment = {
         **os.environ,
-        "DATABASE_URL": url,
+        "DATABASE_URL": database_url,
         "DJANGO_SETTINGS_MODULE": "lamba_campaigns.settings",
         "EMAIL_URL": f"smtp://127.0.0.1:{capture_server}?connections=4",
         "LAMBA_CAPTURE_URL": f"smtp://127.0.0.1:{capture_server}?connections=4",

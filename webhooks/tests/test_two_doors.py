@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 import requests
@@ -263,15 +262,11 @@ async def call(application: Application, path: str, body: bytes, headers: dict[s
 class Server:
     """uvicorn with the fast door on a port of its own, against this test's database."""
 
-    def __init__(self) -> None:
+    def __init__(self, database_url: str) -> None:
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self.port = found.getsockname()[1]
-        details = connection.settings_dict
-        password = f":{details['PASSWORD']}" if details["PASSWORD"] else ""
-        host = quote(details["HOST"], safe="") + (f":{details['PORT']}" if details["PORT"] else "")
-        url = f"postgres://{details['USER']}{password}@{host}/{details['NAME']}"
-        self.environment = os.environ | {"DATABASE_URL": url, "LAMBA_MODE": "test"}
+        self.environment = os.environ | {"DATABASE_URL": database_url, "LAMBA_MODE": "test"}
         self.base = f"http://127.0.0.1:{self.port}"
         self.start()
 
@@ -292,8 +287,8 @@ class Server:
 
 
 @pytest.fixture
-def server(transactional_db: None) -> Iterator[Server]:
-    found = Server()
+def server(database_url: str, transactional_db: None) -> Iterator[Server]:
+    found = Server(database_url)
     yield found
     found.stop()
 
