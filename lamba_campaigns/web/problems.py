@@ -44,6 +44,14 @@ class UnsupportedMediaType(DomainError):
     title = "The body is of a type that is not read here"
 
 
+_USUAL_STEPS = {  # where the refusal itself says no more than what is wrong
+    403: "Ask an owner or admin for a role or a key that may do this.",
+    404: "Check the id, and that your key is of the same environment.",
+    409: "Read it again, look at its state, and decide again.",
+    412: "Read it again, and send its etag as If-Match.",
+    413: "Send less at a time.",
+    422: "Correct what the detail or errors name, and send it again.",
+}
 _TYPE_STEP = "Send Content-Type: application/json; an import takes text/csv."
 
 
@@ -57,8 +65,8 @@ def problem(error: DomainError, *, trace: str) -> dict[str, Any]:
         "errorCode": error.code,
         "traceId": trace,
     }
-    if error.next_step:
-        document["nextStep"] = error.next_step
+    if next_step := error.next_step or _USUAL_STEPS.get(error.status, ""):
+        document["nextStep"] = next_step
     if error.problems:
         document["errors"] = [
             {"pointer": each.pointer, "code": each.code, "detail": each.detail} for each in error.problems

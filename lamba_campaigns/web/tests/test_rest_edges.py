@@ -85,3 +85,10 @@ def test_a_body_that_is_too_large_is_413(client_of_all: APIClient, headers: dict
     answer = client_of_all.post("/api/v1/campaigns", body, content_type="application/json", headers=headers)
     assert (answer.status_code, answer.json()["errorCode"]) == (413, "BODY_TOO_LARGE")
     assert answer.json()["nextStep"] and client_of_all.get("/api/v1/campaigns").json()["items"] == []
+
+
+def test_a_refusal_always_says_what_to_do(client_of_all: APIClient) -> None:
+    long = client_of_all.post("/api/v1/campaigns", {"name": "x"}, format="json", headers={"Idempotency-Key": "k" * 300})
+    unknown = client_of_all.get("/api/v1/jobs/job_none")
+    assert (long.status_code, unknown.status_code) == (422, 404)
+    assert long.json()["nextStep"] and "environment" in unknown.json()["nextStep"]
