@@ -55,7 +55,7 @@ class SmtpChannel:
         with _lock:
             if self._pid != os.getpid():  # a fork: these sockets are the parent's
                 self._idle, self._pid = [], os.getpid()
-            return _loop(os.getpid()).run_until_complete(work)
+            return asyncio.run_coroutine_threadsafe(work, _loop(os.getpid())).result()
 
     async def _ready(self) -> None:
         session = await self._take()
@@ -205,5 +205,7 @@ def channel(url: str) -> SmtpChannel:
 
 @cache
 def _loop(pid: int) -> asyncio.AbstractEventLoop:
+    """The process's own loop, in a thread of its own: the caller may be inside another loop."""
     loop: asyncio.AbstractEventLoop = (uvloop or asyncio).new_event_loop()
+    threading.Thread(target=loop.run_forever, name="smtp", daemon=True).start()
     return loop

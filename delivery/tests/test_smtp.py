@@ -195,9 +195,9 @@ def test_a_line_noise_server_is_down_not_fatal() -> None:
         writer.close()
 
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(noise, "127.0.0.1", port))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(noise, "127.0.0.1", port), loop).result()
     try:
         with pytest.raises(ChannelDown, match="does not speak SMTP"):
             SmtpChannel(parse(f"smtp://127.0.0.1:{port}")).ready()
