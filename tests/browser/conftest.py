@@ -12,9 +12,33 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
+from campaigns.tests.conftest import (
+    Postbox,
+    growth,
+    launch_it,
+    make_audience,
+    make_draft,
+    make_people,
+    make_template,
+    plan,
+    postbox,
+    send_it,
+)
 from conftest import World
 from tests.browser.chromium import ARGUMENTS, chromium
 
+__all__ = [  # fixtures of a campaign
+    "Postbox",
+    "growth",
+    "launch_it",
+    "make_audience",
+    "make_draft",
+    "make_people",
+    "make_template",
+    "plan",
+    "postbox",
+    "send_it",
+]
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's own event loop runs in this thread
 
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
