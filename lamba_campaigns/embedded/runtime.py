@@ -65,6 +65,8 @@ def run(*, folder: Folder, terminal: Terminal, demo: bool = True) -> int:
 def _start(
     folder: Folder, terminal: Terminal, supervisor: Supervisor, state: running.State, cleanup: ExitStack, *, demo: bool
 ) -> None:
+    if folder.postgres.exists() and not folder.secrets.exists():
+        terminal.warn(f"{folder.secrets} is gone, the data is not: its API keys and webhook secrets are of no use now.")
     secrets = installation.load_or_create(folder.secrets)
     addresses = choose_addresses(terminal)
     up = cleanup.enter_context(
