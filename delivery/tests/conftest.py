@@ -174,7 +174,7 @@ def _snapshot(scope: Scope, number: int, included: int, excluded: dict[str, int]
 def _members(scope: Scope, snapshot: Snapshot, ids: list[int]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "CREATE TABLE IF NOT EXISTS audiences_snapshotmember_test PARTITION OF audiences_snapshotmember "
+            "CREATE TABLE IF NOT EXISTS audiences_snapshotmember_2026_11 PARTITION OF audiences_snapshotmember "
             "FOR VALUES FROM ('2026-11-01') TO ('2026-12-01')"
         )
         cursor.execute(
