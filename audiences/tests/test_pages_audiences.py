@@ -79,7 +79,7 @@ def test_the_list_shows_rules_and_who_uses_them(
     page = browser.get(base).content.decode()
     assert "People where country is Germany" in page
     assert "v1" in page
-    assert '<td role="cell" class="right num">1<' in page
+    assert '<td role="cell" class="right uses num">1<' in page
     assert "No audiences match" in browser.get(f"{base}?q=nothing").content.decode()
     assert "Germany" in browser.get(f"{base}?q=germ").content.decode()
 

@@ -104,13 +104,15 @@ def test_demo_is_made_once(instance: Instance, environment: dict[str, str]) -> N
     assert len(_rest(instance, "GET", "/campaigns?limit=100")["items"]) == 8
 
 
-def test_parts_that_are_killed_come_back_and_answer(instance: Instance) -> None:
+def test_parts_that_are_killed_come_back_and_answer(instance: Instance, environment: dict[str, str]) -> None:
     before = {name: instance.pid_of(name) for name in ("web", "delivery", "postgres", "valkey")}
     for pid in before.values():
         os.kill(pid, signal.SIGKILL)
     for name, pid in before.items():
         _wait(lambda name=name, pid=pid: _pid(instance, name) not in (0, pid))  # type: ignore[misc]
     _wait(lambda: _status(instance, "/healthz") == 200)
+    # A kept connection may still reach a backend of the killed server; a fresh one reaches the new server only.
+    _wait(lambda: "[X]" in _applied_migrations(instance.folder, environment))
 
 
 def test_manage_py_speaks_to_the_running_instance(instance: Instance, environment: dict[str, str]) -> None:
@@ -191,7 +193,7 @@ def _applied_migrations(folder: Folder, environment: dict[str, str]) -> str:
         env=environment | {"LAMBA_VAR_DIR": str(folder.root)},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     ).stdout
 
 
