@@ -171,18 +171,25 @@ def _recipient(row: sql.Row) -> Recipient:
     position, person, address, reason, account, code, detail, attempts, last_event_at, overlays = row
     left_out = REASONS.get(reason, "") if reason else ""
     outcome = Account(account).ledger if account is not None else Account.PENDING.ledger
-    said = " ".join(part for part in (code or "", detail or "") if part)
     return Recipient(
         position=position,
         person=person,
         address=address or "",
         outcome=outcome,
         reason=left_out,
-        detail=left_out.replace("_", " ").capitalize() if left_out else said,
+        detail=left_out.replace("_", " ").capitalize() if left_out else reply(code or "", detail or ""),
         tries=attempts or 0,
         last_event_at=last_event_at,
         overlays=tuple(each.column for each in Overlay if (overlays or 0) & each),
     )
+
+
+def reply(code: str, detail: str) -> str:
+    """`250 2.0.0 Captured`: the enhanced code between the reply code and its words, as a server writes it."""
+    first, _, words = detail.partition(" ")
+    if len(first) != 3 or not first.isdigit():
+        return f"{code} {detail}".strip()
+    return " ".join(part for part in (first, code.removeprefix(first).strip(), words) if part)
 
 
 def _literal(text: str) -> str:

@@ -1,8 +1,10 @@
 """Every page in every state: it renders, it asks few questions of the database, and it keeps to its scope."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,10 +12,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from campaigns import sweeps
+from campaigns import recipients, sweeps
 from campaigns.models import Campaign, Template
 from campaigns.tests.conftest import MakeDraft, Postbox, fresh, run_job
+from campaigns.views import progress
 from conftest import World
+from delivery import progress as delivery_progress
+from delivery.progress import Minute
 from lamba_campaigns.web.console import url
 from projects.scoping import Scope
 
@@ -315,3 +320,39 @@ def test_a_campaign_of_production_is_not_in_the_sandbox(alice: Client, world: Wo
 
     assert alice.get(page_of(world.sandbox, draft)).status_code == 404
     assert draft.name not in read(alice, url(world.sandbox, "campaign-list"))
+
+
+@pytest.mark.parametrize(
+    ("code", "detail", "shown"),
+    [
+        ("2.0.0", "250 Captured", "250 2.0.0 Captured"),
+        ("250", "250 OK", "250 OK"),
+        ("250 2.0.0", "", "250 2.0.0"),
+        ("5.1.1", "550", "550 5.1.1"),
+        ("lease_lost", "The worker went away", "lease_lost The worker went away"),
+        ("", "", ""),
+    ],
+)
+def test_a_reply_reads_as_the_server_wrote_it(code: str, detail: str, shown: str) -> None:
+    assert recipients.reply(code, detail) == shown
+
+
+def test_the_minutes_of_a_chart_stand_in_order_and_once(
+    scope: Scope, now: datetime, make_draft: MakeDraft, launch_it: Callable[..., Campaign]
+) -> None:
+    sending = launch_it(make_draft())
+    minutes = [Minute(now.replace(second=0) - timedelta(minutes=n), 50, 0, 0, 0, 0, 0) for n in (1, 0)]
+    assert sending.job is not None
+    known = replace(
+        delivery_progress.progress(scope=scope, job=sending.job, now=now),
+        per_minute=tuple(minutes),
+        pace=50,
+        finishes_at=now + timedelta(minutes=3, seconds=10),
+    )
+
+    chart = progress.chart_of(campaign=sending, progress=known, zone=ZoneInfo("UTC"), now=now)
+
+    assert chart is not None
+    labels = [column.bucket.label for column in chart.columns]
+    assert labels == sorted(set(labels)) and labels[:2] == ["09:29", "09:30"]
+    assert [column.bucket.projected for column in chart.columns][:6] == [False, False, True, True, True, False]

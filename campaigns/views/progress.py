@@ -115,10 +115,10 @@ def chart_of(*, campaign: Campaign, progress: Progress, zone: ZoneInfo, now: dat
     quiet = now - last > timedelta(minutes=BARS_MAX // 2)
     past = _every_minute(progress.per_minute, now if sending and not quiet else last)
     buckets = [_bucket(minute, zone, now, sending) for minute in past[-(BARS_MAX - len(ahead)) :]]
-    buckets += [_quiet(moment, zone) for moment in _padding(past, len(buckets) + len(ahead))]
     buckets += [
         charts.Bucket(f"{moment.astimezone(zone):%H:%M}", (progress.pace, 0, 0, 0), projected=True) for moment in ahead
     ]
+    buckets += [_quiet(moment, zone) for moment in _padding([minute.at for minute in past] + ahead, len(buckets))]
     return charts.bar_chart(
         title="Outcomes per minute",
         unit="Minute",
@@ -188,9 +188,9 @@ def _bucket(minute: Minute, zone: ZoneInfo, now: datetime, sending: bool) -> cha
     return charts.Bucket(f"{minute.at.astimezone(zone):%H:%M}", values, current=current)
 
 
-def _padding(past: list[Minute], drawn: int) -> list[datetime]:
-    """A send of a minute or two still gets bars of a usual width."""
-    return [past[-1].at + timedelta(minutes=n) for n in range(1, BARS_MIN - drawn + 1)]
+def _padding(shown: list[datetime], drawn: int) -> list[datetime]:
+    """Empty minutes after the last one: a send of a minute or two still gets bars of a usual width."""
+    return [shown[-1] + timedelta(minutes=n) for n in range(1, BARS_MIN - drawn + 1)]
 
 
 def _quiet(moment: datetime, zone: ZoneInfo) -> charts.Bucket:
