@@ -29,7 +29,7 @@ demo: setup
 	@$(IN) -m lamba_campaigns.embedded.demo $(ARGS)
 
 test: setup-dev
-	@$(EMBEDDED) test -- -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(EMBEDDED) test -- -n $(WORKERS) --dist loadfile $(ARGS)
 
 screenshots: setup-dev
 	@$(IN) -m tests.browser.screenshots $(ARGS)

@@ -6,9 +6,9 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 
 from lamba_campaigns.embedded import environment, installation, parts, ports, prepare, running, valkey
+from lamba_campaigns.embedded.addresses import Addresses, choose_addresses
 from lamba_campaigns.embedded.folder import PROJECT, SHARED_DATA, Folder
 from lamba_campaigns.embedded.problems import CannotStart
 from lamba_campaigns.embedded.services import Services, services
@@ -16,28 +16,8 @@ from lamba_campaigns.embedded.summary import summary
 from lamba_campaigns.embedded.supervisor import Interrupted, Part, Supervisor
 from lamba_campaigns.embedded.terminal import Terminal
 
-WEB_PORT, CAPTURE_PORT = 8000, 1025
 PREPARE_RANK = 0
 READY_SECONDS_MAX = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where the parts listen and how they are reached."""
-
-    host: str
-    web: int
-    ingest: int
-    capture: int
-    console_url: str
-    ingest_url: str
-    capture_url: str
-    email_url: str
-
-    @property
-    def captures(self) -> bool:
-        """Whether the capture server is ours."""
-        return self.capture != 0
 
 
 def run(*, folder: Folder, terminal: Terminal, demo: bool = True) -> int:
@@ -68,7 +48,7 @@ def _start(
     if folder.postgres.exists() and not folder.secrets.exists():
         terminal.warn(f"{folder.secrets} is gone, the data is not: its API keys and webhook secrets are of no use now.")
     secrets = installation.load_or_create(folder.secrets)
-    addresses = choose_addresses(terminal)
+    addresses = choose_addresses(terminal, cleanup)
     up = cleanup.enter_context(
         services(
             folder=folder,
@@ -91,39 +71,6 @@ def _start(
     state.ready = True
     running.write(folder, state)
     summary(terminal, folder, addresses.console_url, addresses.ingest_url, addresses.capture_url)
-
-
-def choose_addresses(terminal: Terminal) -> Addresses:
-    """Ports that are free now. One that had to give way is said; one that the user fixed is not moved."""
-    host = os.environ.get("HOST") or ports.LOOPBACK
-    fixed = _number("PORT")
-    try:
-        web = ports.choose(fixed or WEB_PORT, fixed=bool(fixed))
-        ingest = ports.choose(web.port + 1, taken=frozenset({web.port}))
-        own_capture = not os.environ.get("LAMBA_CAPTURE_URL")
-        capture = ports.choose(_number("CAPTURE_PORT") or CAPTURE_PORT) if own_capture else None
-    except ports.NoFreePort as refusal:
-        raise CannotStart(str(refusal)) from None
-    if web.moved:
-        terminal.warn(f"Port {web.wanted} is taken by another program; the console is on {web.port} instead.")
-    capture_url = os.environ.get("LAMBA_CAPTURE_URL") or f"smtp://{ports.LOOPBACK}:{capture.port if capture else 0}"
-    return Addresses(
-        host=host,
-        web=web.port,
-        ingest=ingest.port,
-        capture=capture.port if capture else 0,
-        console_url=os.environ.get("LAMBA_PUBLIC_URL") or f"http://localhost:{web.port}",
-        ingest_url=os.environ.get("LAMBA_INGEST_URL") or f"http://localhost:{ingest.port}",
-        capture_url=capture_url,
-        email_url=os.environ.get("EMAIL_URL") or capture_url,
-    )
-
-
-def _number(name: str) -> int:
-    text = os.environ.get(name, "")
-    if text and not text.isdecimal():
-        raise CannotStart(f"{name} is {text!r}; it must be a port number such as 8000.")
-    return int(text or 0)
 
 
 def _values(up: Services, addresses: Addresses, secrets: Mapping[str, str]) -> dict[str, str]:

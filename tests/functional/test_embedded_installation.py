@@ -8,11 +8,13 @@ import socket
 import stat
 import subprocess
 import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from lamba_campaigns.embedded import environment, installation, ports, process, running, runtime
+from lamba_campaigns.embedded import environment, installation, ports, process, running
+from lamba_campaigns.embedded.addresses import choose_addresses
 from lamba_campaigns.embedded.folder import PROJECT, Folder
 from lamba_campaigns.embedded.problems import CannotStart
 from lamba_campaigns.embedded.terminal import Terminal
@@ -97,10 +99,10 @@ def test_parts_get_our_addresses_and_none_of_the_users_postgres_defaults(
 def test_taken_port_gives_way_to_the_next_free_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
-        choice = ports.choose(taken)
-        assert choice.moved
-        assert choice.port > taken
-        assert ports.is_free(choice.port)
+        with closing(ports.choose(taken)) as choice:
+            assert choice.moved
+            assert choice.port > taken
+            assert not ports.answers(choice.port)
 
 
 def test_port_that_the_user_fixed_is_not_moved() -> None:
@@ -110,16 +112,18 @@ def test_port_that_the_user_fixed_is_not_moved() -> None:
             ports.choose(taken, fixed=True)
 
 
-def test_port_promised_to_another_part_is_not_given_twice() -> None:
-    first = ports.choose(20_000)
-    assert ports.choose(first.port, taken=frozenset({first.port})).port != first.port
+def test_port_that_another_instance_has_chosen_is_not_chosen_again_before_anybody_listens() -> None:
+    with closing(ports.choose(20_000)) as first, closing(ports.choose(first.port)) as second:
+        assert second.port > first.port
+        with socket.create_server(("127.0.0.1", first.port)):  # the claim does not hinder its owner
+            assert ports.answers(first.port)
 
 
 @pytest.mark.parametrize("text", ["http", "-1", "99999"])
 def test_port_that_is_no_port_is_explained(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", text)
-    with pytest.raises(CannotStart, match="port number"):
-        runtime.choose_addresses(Terminal(io.StringIO()))
+    with pytest.raises(CannotStart, match="port number"), ExitStack() as cleanup:
+        choose_addresses(Terminal(io.StringIO()), cleanup)
 
 
 def test_second_instance_in_a_folder_is_told_where_the_first_one_is(folder: Folder) -> None:

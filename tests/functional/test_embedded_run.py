@@ -21,7 +21,7 @@ from lamba_campaigns.embedded import client, process, running
 from lamba_campaigns.embedded.client import Instance
 from lamba_campaigns.embedded.folder import PROJECT, Folder
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("embedded_run")]
+pytestmark = pytest.mark.slow
 
 PARTS = {"postgres", "valkey", "capture", "web", "ingest", "delivery", "control", "beat"}
 COMMAND = (sys.executable, "-m", "lamba_campaigns.embedded")

@@ -13,8 +13,8 @@ PEOPLE = 5_000
 SANDBOX_PEOPLE = 40
 SET_UP = timedelta(hours=1)  # from the first sign-in to the first people
 SLOW_PER_MINUTE = 60  # slow enough that somebody who has just signed in can watch it
-CALM_PER_MINUTE, BRISK_PER_MINUTE = 4_000, 12_000  # so that PART_SECONDS never suffice for all of an audience
-PART_SECONDS = 0.5
+CALM_PER_MINUTE = 4_000  # so that PART_SECONDS never suffice for all of an audience
+PART_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def _past(stage: Stage, at: _Moments) -> None:
         template=content.TRIAL,
         audience=content.TRIALS,
         now=at.ago(days=8),
-        rate=BRISK_PER_MINUTE,
+        rate=CALM_PER_MINUTE,
     ):
         when = at.ago(days=7, hours=3)
         sending = play.start(stage, made, when)
