@@ -126,10 +126,10 @@ def _fill_sandbox(place: Place, now: datetime) -> None:
     """A few people and one trial run: what a sandbox is for."""
     persons = people.made_up(workspace="acme_test", count=SANDBOX_PEOPLE, now=now)
     lamba.settle_in(place=place, persons=persons, filename="people-for-trials.csv", began=now - OLD + SET_UP)
-    stage = play.set_up(place, (content.NEWS,), (content.SEEN,), now - OLD + timedelta(hours=2))
+    stage = play.set_up(place, (content.NEWS,), (content.EVERYBODY,), now - OLD + timedelta(hours=2))
     play.wait_for_capture()
     if made := play.draft(
-        stage, "Trial run of the news", template=content.NEWS, audience=content.SEEN, now=now - timedelta(days=20)
+        stage, "Trial run of the news", template=content.NEWS, audience=content.EVERYBODY, now=now - timedelta(days=20)
     ):
         when = now - timedelta(days=20)
         sending = play.start(stage, made, when)
