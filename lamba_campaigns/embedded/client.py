@@ -36,7 +36,9 @@ def running_instance(folder: Folder) -> Instance | None:
     state = running.read(folder)
     if not (running.is_locked(folder) and state.ready and process.command_of(state.pid)):
         return None
-    return Instance(folder, state.console_url, state.ingest_url, state.capture_url, read_credentials(folder))
+    return Instance(
+        folder, state.console_url, state.ingest_url, state.capture_url, read_credentials(folder.credentials)
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lamba_campaigns.embedded import folder as folders
 from lamba_campaigns.embedded import postgres, valkey
@@ -52,11 +53,22 @@ def services(
     database_url, redis_url = os.environ.get("DATABASE_URL", ""), os.environ.get("REDIS_URL", "")
     with socket_folder(folder, account) as sockets:
         data = ""
-        if not database_url:
+        if database_url:
+            terminal.warn(_instead("DATABASE_URL", database_url, "PostgreSQL"))
+        else:
             database_url, data = _start_postgres(home, sockets, account, durable, supervisor, terminal)
-        if not redis_url:
+        if redis_url:
+            terminal.warn(_instead("REDIS_URL", redis_url, "Valkey"))
+        else:
             redis_url = _start_valkey(sockets, supervisor, terminal)
         yield Services(database_url, redis_url, data)
+
+
+def _instead(name: str, url: str, ours: str) -> str:
+    """Which server is used, without its password: nobody means to fill a database that an old shell still names."""
+    parts = urlsplit(url)
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"{name} is set, so {place} is used and changed, not the embedded {ours}. To use that: unset {name}"
 
 
 def _start_postgres(

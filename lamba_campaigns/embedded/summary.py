@@ -1,6 +1,7 @@
 """The last thing `make run` prints: where to go and how to get in."""
 
 import json
+from pathlib import Path
 from typing import TypedDict
 
 from lamba_campaigns.embedded.folder import Folder, write_private
@@ -30,10 +31,10 @@ class Credentials(TypedDict):
     environments: dict[str, EnvironmentCredentials]
 
 
-def read_credentials(folder: Folder) -> Credentials | None:
+def read_credentials(path: Path) -> Credentials | None:
     """None when there is no demo, as with `--no-demo`."""
     try:
-        found: Credentials = json.loads(folder.credentials.read_text())
+        found: Credentials = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     return found
@@ -50,7 +51,7 @@ def summary(terminal: Terminal, folder: Folder, console_url: str, ingest_url: st
         return terminal.style(text, "bold")
 
     rows = [("Console", terminal.style(console_url, "bold", "cyan"))]
-    found = read_credentials(folder)
+    found = read_credentials(folder.credentials)
     if found is not None:
         rows += [
             ("Sign in", f"{strong(found['email'])}  {strong(found['password'])}"),

@@ -16,7 +16,8 @@ from campaigns.models import Campaign
 from lamba_campaigns.embedded.folder import Folder
 from lamba_campaigns.embedded.seed import accounts, acme, globex
 from lamba_campaigns.embedded.summary import Credentials, read_credentials, write_credentials
-from projects.models import Workspace
+from projects import api_keys
+from projects.models import ApiKey, Workspace
 
 _LOCK = 7_105_160_001  # of Postgres's advisory locks: two starts on one database make one demo
 
@@ -25,16 +26,39 @@ def ensure() -> str:
     """The demo is there, or there is a reason why not; either is said."""
     folder = Folder(Path(settings.VAR_DIR))
     with _alone():
-        known = read_credentials(folder)
-        exists = Workspace.objects.exists()
-        if known and known["complete"] and not Workspace.objects.filter(slug=accounts.ACME).exists():
-            folder.credentials.replace(folder.credentials.with_suffix(".old.json"))  # they open another database
-            known = None
+        known = _known(folder)
         if known and known["complete"]:
             return "kept"
-        if exists and not known:
+        if not known and Workspace.objects.exists():
             return "left out: this database has workspaces of its own"
         return _make(folder, known or accounts.invent())
+
+
+def _known(folder: Folder) -> Credentials | None:
+    """The credentials that open this database. Those of another one are set aside until that one is used again."""
+    found = read_credentials(folder.credentials)
+    if found is None or not found["complete"] or _opens(found):
+        return found
+    folder.credentials.replace(folder.credentials.with_name(f"demo-credentials.{_key_ids(found)[0]}.json"))
+    for path in folder.root.glob("demo-credentials.*.json"):
+        kept = read_credentials(path)
+        if kept and _opens(kept):
+            path.replace(folder.credentials)
+            return kept
+    return None
+
+
+def _opens(credentials: Credentials) -> bool:
+    return (
+        ApiKey.objects.across_environments("is this the demo's own database?")
+        .filter(key_id__in=_key_ids(credentials))
+        .exists()
+    )
+
+
+def _key_ids(credentials: Credentials) -> list[str]:
+    parts = [api_keys.take_apart(each["api_key"]) for each in credentials["environments"].values()]
+    return [part.key_id for part in parts if part]
 
 
 def _make(folder: Folder, credentials: Credentials) -> str:
