@@ -11,8 +11,28 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Lower
 
 from delivery.accounts import EXCEPTIONAL
+from delivery.channel_models import ChannelSettings, InboxItem
+from delivery.topic_models import Topic, TopicChoice
 from lamba_campaigns.lib.constraints import ScopedReference
 from projects.scoping import ScopedForeignKey, ScopedModel, ScopedQuerySet
+
+__all__ = [
+    "CapturedMail",
+    "ChannelSettings",
+    "Chunk",
+    "ConsentEvent",
+    "InboxItem",
+    "Installation",
+    "JobCounters",
+    "JobMinute",
+    "JobState",
+    "Message",
+    "Receipt",
+    "SendJob",
+    "Suppression",
+    "Topic",
+    "TopicChoice",
+]
 
 
 class JobState(models.TextChoices):
@@ -37,6 +57,9 @@ class SendJob(ScopedModel):
     content = models.JSONField()  # rendering.Content, frozen
     content_id = models.BigIntegerField()  # primary key of the template version it came from
     rate_per_minute = models.PositiveIntegerField(null=True)  # null: as fast as the provider takes it
+    topic = ScopedForeignKey(Topic, null=True, related_name="+")  # who does not want it, is left out at hand-off
+    track_opens = models.BooleanField(default=False, db_default=False)
+    track_clicks = models.BooleanField(default=False, db_default=False)
     state = models.CharField(max_length=12, choices=JobState, default=JobState.SENDING)
     state_version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField()
@@ -274,6 +297,8 @@ class Suppression(ScopedModel):
         MANUAL = "manual", "Added by hand"
         HARD_BOUNCE = "hard_bounce", "Hard bounce"
         COMPLAINT = "complaint", "Complaint"
+        UNSUBSCRIBED = "unsubscribed", "Unsubscribed elsewhere"
+        IMPORTED = "imported", "Imported"
 
     address = models.TextField()
     channel = models.CharField(max_length=20)
@@ -301,11 +326,14 @@ class ConsentEvent(models.Model):
         RESUBSCRIBED = "resubscribed"
         SUPPRESSED = "suppressed"
         UNSUPPRESSED = "unsuppressed"
+        CONSENTED = "consented"
+        WITHDRAWN = "withdrawn"
 
     environment_id = models.BigIntegerField()
     person_id = models.BigIntegerField(null=True)  # null: an address that nobody here has
     address = models.TextField()
     channel = models.CharField(max_length=20)
+    topic = models.CharField(max_length=40, default="", db_default="")  # its slug; empty: the whole channel
     action = models.CharField(max_length=20, choices=Action)
     how = models.CharField(max_length=20)  # one_click, page, receipt, console, api
     source = models.CharField(max_length=120)  # event id, token or public id that stands behind it

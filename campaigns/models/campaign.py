@@ -57,6 +57,9 @@ class Campaign(ScopedModel):
     scheduled_at = models.DateTimeField(null=True)
     time_zone = models.CharField(max_length=64)  # the zone that scheduled_at was said in
     rate_per_minute = models.PositiveIntegerField(null=True)  # null: as fast as the channel takes it
+    topic = ScopedForeignKey("delivery.Topic", null=True, related_name="+")  # who does not want it, gets nothing
+    track_opens = models.BooleanField(default=False, db_default=False)
+    track_clicks = models.BooleanField(default=False, db_default=False)
     accept_overage = models.PositiveIntegerField(null=True)  # messages beyond the plan that somebody agreed to pay
     state = models.CharField(max_length=30, choices=State, default=State.DRAFT)
     state_version = models.PositiveIntegerField(default=1)

@@ -41,6 +41,10 @@ JOB = "rows of a job are written by statements that take the environment from th
 EVIDENCE = "audit stands below delivery and keeps plain ids: history outlives its subject"
 
 WITHOUT_FOREIGN_KEY: dict[tuple[str, str], Loose] = {
+    ("audiences_contact", "person_id"): Loose("audiences_person.id", PERSON),
+    ("audiences_contact", "subject_id"): Loose(
+        "audiences_contactsubject.id", "the subject's row gives the environment"
+    ),
     ("audiences_fact", "person_id"): Loose("audiences_person.id", PERSON),
     ("audiences_facthistory", "person_id"): Loose("audiences_person.id", PERSON),
     ("audiences_factrecord", "person_id"): Loose("audiences_person.id", PERSON),
@@ -55,11 +59,15 @@ WITHOUT_FOREIGN_KEY: dict[tuple[str, str], Loose] = {
     ("delivery_capturedmail", "job_id"): Loose("delivery_sendjob.id", "both numbers come from one sealed token"),
     ("delivery_consentevent", "person_id"): Loose("audiences_person.id", PERSON),
     ("delivery_consentevent", "job_id"): Loose("delivery_sendjob.id", "both numbers come from one sealed token"),
+    ("delivery_inboxitem", "job_id"): Loose("delivery_sendjob.id", JOB),
+    ("delivery_inboxitem", "person_id"): Loose("audiences_person.id", "copied from the message of the same place"),
     ("delivery_jobminute", "job_id"): Loose("delivery_sendjob.id", JOB),
     ("delivery_message", "job_id"): Loose("delivery_sendjob.id", JOB),
     ("delivery_message", "person_id"): Loose("audiences_person.id", JOB),
     ("delivery_receipt", "job_id"): Loose("delivery_sendjob.id", "a receipt is matched within its environment"),
     ("delivery_sendjob", "content_id"): Loose("campaigns_templateversion.id", "delivery stands below campaigns"),
+    ("delivery_topicchoice", "topic_id"): Loose("delivery_topic.id", "topics.choose takes the topic within the scope"),
+    ("delivery_topicchoice", "person_id"): Loose("audiences_person.id", "topics.choose takes people within the scope"),
     ("webhooks_inboundevent", "endpoint_id"): Loose("webhooks_endpoint.id", "the endpoint's row gives both numbers"),
 }
 
@@ -71,6 +79,7 @@ WITHOUT_ENVIRONMENT_IN_KEY: dict[tuple[str, str], Loose] = {
 
 # Mass tables whose environment_id itself has no foreign key; environments are never deleted.
 WITHOUT_ENVIRONMENT_KEY: set[str] = {
+    "audiences_contact",
     "audiences_fact",
     "audiences_facthistory",
     "audiences_factrecord",
@@ -79,9 +88,11 @@ WITHOUT_ENVIRONMENT_KEY: set[str] = {
     "audiences_snapshotmember",
     "audit_ledgerentry",
     "delivery_consentevent",
+    "delivery_inboxitem",
     "delivery_jobminute",
     "delivery_message",
     "delivery_receipt",
+    "delivery_topicchoice",
     "webhooks_inboundconflict",
     "webhooks_inboundevent",
 }
