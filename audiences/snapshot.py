@@ -7,14 +7,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet
 from psycopg import sql as compose
 
-from audiences import people, statements, vocabulary
+from audiences import partitions, people, statements, vocabulary
 from audiences.channels import ADDRESSES, CHANNEL_BITS, VALID_ADDRESSES
 from audiences.models import AudienceVersion, Snapshot, SnapshotMember
 from audiences.reasons import INCLUDED, REASONS
@@ -64,7 +64,8 @@ def take(
     """
     asked = tuple(sorted(set(fields)))
     _require_known(asked)
-    ensure_partition(month=now.date().replace(day=1))
+    with sql.durable():
+        partitions.ensure(parent="audiences_snapshotmember", month=partitions.month_of(now))
     with sql.durable():
         sql.rows("audiences", "lock_purpose", {"purpose": f"{scope.environment_id}:{purpose}"})
         earlier: Snapshot | None = Snapshot.objects.within(scope).filter(purpose=purpose).first()
@@ -134,30 +135,6 @@ def member_digest(parts: Sequence[sql.Row]) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def ensure_partition(*, month: date) -> None:
-    """The partition of a month. Built aside and attached, so that nobody who reads or writes members waits."""
-    table = f"audiences_snapshotmember_{month:%Y_%m}"
-    with sql.durable(), connection.cursor() as cursor:
-        if _exists(cursor, table):
-            return
-        cursor.execute(sql.statement("audiences", "lock_partitions"))
-        if _exists(cursor, table):
-            return
-        names = {
-            "table": compose.Identifier(table),
-            "first": compose.Literal(month),
-            "following": compose.Literal((month + timedelta(days=31)).replace(day=1)),
-        }
-        for name in ("create_partition", "attach_partition"):
-            cursor.execute(statements.composed(name).format(**names))
-
-
-def _exists(cursor: Any, table: str) -> bool:
-    """By the catalogue's own rows: to_regclass may answer from a cache that is older than the lock."""
-    cursor.execute("SELECT FROM pg_class WHERE relname = %s AND relkind = 'r'", [table])
-    return cursor.fetchone() is not None
-
-
 def _freeze(
     scope: Scope,
     version: AudienceVersion,
@@ -170,7 +147,7 @@ def _freeze(
     words = load(scope)
     rule = compiled(parse(version.rule, words), scope=scope, now=now, vocabulary=words)
     ((snapshot_id,),) = sql.rows("audiences", "next_snapshot_id")
-    month = now.date().replace(day=1)
+    month = partitions.month_of(now)
     parts, watermark = _insert_members(scope, rule, channel, fields, snapshot_id, month)
     found = _counted(parts)
     return Snapshot.objects.create(

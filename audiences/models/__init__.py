@@ -1,6 +1,7 @@
 """Tables of the app: who people are, what is known of them, and who was chosen."""
 
 from audiences.models.audiences import Audience, AudienceVersion
+from audiences.models.contacts import Contact, ContactSubject
 from audiences.models.facts import Fact, FactHistory, FactRecord, PersonFacts
 from audiences.models.imports import ImportFilePart, ImportProblem, ImportRun
 from audiences.models.people import Person
@@ -10,6 +11,8 @@ from audiences.models.snapshots import Snapshot, SnapshotMember
 __all__ = [
     "Audience",
     "AudienceVersion",
+    "Contact",
+    "ContactSubject",
     "Fact",
     "FactHistory",
     "FactRecord",

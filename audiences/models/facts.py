@@ -55,7 +55,7 @@ class PersonFacts(models.Model):
     segments_mask_3 = models.BigIntegerField(db_default=0)
     last_session_at = models.DateTimeField(null=True)
     lifecycle_at = models.DateTimeField(null=True)
-    last_contacted_at = models.DateTimeField(null=True)
+    last_contacted_at = models.DateTimeField(null=True)  # this and the next two: the latest, by audiences.contacts
     session_count = models.IntegerField(db_default=0)
     membership = models.SmallIntegerField(choices=Membership, db_default=0)
     lifecycle = models.SmallIntegerField(db_default=0)
@@ -64,6 +64,8 @@ class PersonFacts(models.Model):
     unsubscribed_mask = models.SmallIntegerField(db_default=0)
     suppressed_mask = models.SmallIntegerField(db_default=0)
     address_state = models.SmallIntegerField(choices=AddressState, db_default=0)  # of the e-mail address, at write time
+    last_opened_at = models.DateTimeField(null=True)
+    last_clicked_at = models.DateTimeField(null=True)
 
     objects = ScopedQuerySet.as_manager()
 

@@ -2,16 +2,6 @@
 -- One taker per purpose at a time; the second finds the first one's snapshot. 0x41534e50 is "ASNP".
 SELECT pg_advisory_xact_lock(1095978576, hashtext(%(purpose)s))
 
--- name: lock_partitions
-SELECT pg_advisory_xact_lock(1095978577, 0)
-
--- name: create_partition
-CREATE TABLE {table} (LIKE audiences_snapshotmember INCLUDING DEFAULTS INCLUDING CONSTRAINTS)
-
--- name: attach_partition
--- Takes a lock that lets everybody read and write on, unlike CREATE TABLE … PARTITION OF.
-ALTER TABLE audiences_snapshotmember ATTACH PARTITION {table} FOR VALUES FROM ({first}) TO ({following})
-
 -- name: next_snapshot_id
 SELECT nextval(pg_get_serial_sequence('audiences_snapshot', 'id'))
 
