@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import F
 
+from audiences import contacts
 from audiences.models import Snapshot
 from audit import ledger
 from delivery.models import JobCounters, JobState, SendJob
@@ -73,6 +74,7 @@ def create(
         created_by=actor.label[:200],
         next_ring_at=now,
     )
+    contacts.introduce(scope=scope, subject=subject, name=job.title or subject, month=snapshot.taken_month, now=now)
     _open(scope=scope, job=job, snapshot=snapshot, now=now)
     return job
 
