@@ -1,9 +1,12 @@
 """The base of every REST endpoint: permissions by method, scope and actor of the key, strict bodies, versions."""
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -13,6 +16,7 @@ from projects.access import Access
 from projects.roles import Permission
 from projects.scoping import Actor, Scope
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 VERSION_DIGITS_MAX = 18  # fits into a bigint
 
 
@@ -57,7 +61,27 @@ class StrictSerializer(serializers.Serializer[Any]):
                 raise serializers.ValidationError(
                     {name: [f"Unknown field. Accepted here: {accepted}."] for name in unknown}, code="unknown_field"
                 )
+            wrong = {name: found for name, field in self.fields.items() if (found := _not_text(field, data.get(name)))}
+            if wrong:
+                raise serializers.ValidationError(wrong)
         return super().to_internal_value(data)
+
+
+def _not_text(field: Any, value: Any) -> Any:
+    """What is wrong with a text, or with texts in a list, in the shape that DRF reports; empty if nothing is.
+
+    DRF takes a number where text is asked for, and lets every control character but NUL through.
+    """
+    if isinstance(field, serializers.ListField) and isinstance(value, list):
+        return {place: found for place, item in enumerate(value) if (found := _not_text(field.child, item))}
+    if not isinstance(field, serializers.CharField) or value is None:
+        return []
+    if isinstance(value, bool | int | float):
+        return [ErrorDetail(f"Give text, in quotes; this is {json.dumps(value)}.", code="not_text")]
+    if isinstance(value, str) and (found := _CONTROL.search(value)):
+        said = f"Character {found.start() + 1} is the control character U+{ord(found[0]):04X}; leave it out."
+        return [ErrorDetail(said, code="control_character")]
+    return []
 
 
 def validated(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:

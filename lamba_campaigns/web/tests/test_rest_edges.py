@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 from django.conf import settings
 from django.test import Client
+from rest_framework import serializers
 from rest_framework.test import APIClient
 
 from conftest import World
-from lamba_campaigns.web.rest import VERSION_DIGITS_MAX
+from lamba_campaigns.web.rest import VERSION_DIGITS_MAX, StrictSerializer
 
 Api = Callable[..., APIClient]
 PROBLEM = "application/problem+json"
@@ -92,3 +93,30 @@ def test_a_refusal_always_says_what_to_do(client_of_all: APIClient) -> None:
     unknown = client_of_all.get("/api/v1/jobs/job_none")
     assert (long.status_code, unknown.status_code) == (422, 404)
     assert long.json()["nextStep"] and "environment" in unknown.json()["nextStep"]
+
+
+@pytest.mark.parametrize("given", [1, 1.5, True])
+def test_a_number_is_no_text(client_of_all: APIClient, given: object) -> None:
+    answer = client_of_all.post("/api/v1/templates", {"name": given}, format="json")
+    assert (answer.status_code, answer["Content-Type"]) == (422, PROBLEM)
+    (found,) = [each for each in answer.json()["errors"] if each["pointer"] == "#/name"]
+    assert found["code"] == "not_text" and json.dumps(given) in found["detail"]
+
+
+def test_a_control_character_is_refused_where_it_stands(client_of_all: APIClient) -> None:
+    answer = client_of_all.post("/api/v1/templates", {"name": "Spr\x1bing"}, format="json")
+    (found,) = [each for each in answer.json()["errors"] if each["pointer"] == "#/name"]
+    assert (answer.status_code, found["code"]) == (422, "control_character")
+    assert found["detail"] == "Character 4 is the control character U+001B; leave it out."
+
+
+def test_texts_in_a_list_are_looked_at_one_by_one() -> None:
+    class Tags(StrictSerializer):
+        tags = serializers.ListField(child=serializers.CharField())
+
+    checked = Tags(data={"tags": ["a", 7, "b\x07"]})
+    assert not checked.is_valid()
+    assert {place: found[0].code for place, found in checked.errors["tags"].items()} == {
+        1: "not_text",
+        2: "control_character",
+    }
