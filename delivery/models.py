@@ -12,6 +12,7 @@ from django.db.models.functions import Lower
 
 from delivery.accounts import EXCEPTIONAL
 from delivery.channel_models import ChannelSettings, InboxItem
+from delivery.pacing.models import DomainPace, PaceDay
 from delivery.topic_models import Topic, TopicChoice
 from lamba_campaigns.lib.constraints import ScopedReference
 from projects.scoping import ScopedForeignKey, ScopedModel, ScopedQuerySet
@@ -21,12 +22,14 @@ __all__ = [
     "ChannelSettings",
     "Chunk",
     "ConsentEvent",
+    "DomainPace",
     "InboxItem",
     "Installation",
     "JobCounters",
     "JobMinute",
     "JobState",
     "Message",
+    "PaceDay",
     "Receipt",
     "SendJob",
     "Suppression",
@@ -71,7 +74,10 @@ class SendJob(ScopedModel):
     cancel_asked_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     next_ring_at = models.DateTimeField()  # the doorbell waits until then
-    held_until = models.DateTimeField(null=True)  # the provider refused everybody: wait, then try again
+    pacing = models.JSONField(default=dict, db_default={})  # pacing.rules, frozen; {} is at any time, to anybody
+    total_cap = models.PositiveIntegerField(null=True)  # people behind it were cancelled when the job was made
+    held_until = models.DateTimeField(null=True)  # nobody is claimed until then; `held_code` says why
+    held_code = models.CharField(max_length=20, default="", db_default="")  # send_window, wave; else the provider
     held_reason = models.CharField(max_length=300, default="")
 
     class Meta(ScopedModel.Meta):
@@ -346,7 +352,8 @@ class ConsentEvent(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["environment_id", "source", "action", "address"], name="consent_evidence_is_kept_once"
+                fields=["environment_id", "source", "action", "address", "channel", "topic"],
+                name="consent_evidence_is_kept_once",
             )
         ]
         indexes = [

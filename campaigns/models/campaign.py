@@ -60,6 +60,8 @@ class Campaign(ScopedModel):
     topic = ScopedForeignKey("delivery.Topic", null=True, related_name="+")  # who does not want it, gets nothing
     track_opens = models.BooleanField(default=False, db_default=False)
     track_clicks = models.BooleanField(default=False, db_default=False)
+    total_cap = models.PositiveIntegerField(null=True)  # how many people at most; null: everybody in the audience
+    sending_rules = models.JSONField(default=dict, db_default={}, blank=True)  # the document of delivery.pacing.rules
     accept_overage = models.PositiveIntegerField(null=True)  # messages beyond the plan that somebody agreed to pay
     state = models.CharField(max_length=30, choices=State, default=State.DRAFT)
     state_version = models.PositiveIntegerField(default=1)
@@ -102,6 +104,9 @@ class Campaign(ScopedModel):
                 condition=Q(rate_per_minute__isnull=True)
                 | Q(rate_per_minute__gte=1, rate_per_minute__lte=RATE_PER_MINUTE_MAX),
                 name="campaign_rate_is_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(total_cap__isnull=True) | Q(total_cap__gte=1), name="campaign_cap_is_positive"
             ),
             models.UniqueConstraint(fields=["environment", "job"], name="campaign_job_belongs_to_one"),
         ]
