@@ -320,6 +320,9 @@ def _start(scope: Scope, campaign: Campaign, frozen: Snapshot, now: datetime) ->
         channel=campaign.channel,
         rate_per_minute=campaign.rate_per_minute,
         title=campaign.name,
+        topic=campaign.topic,
+        track_opens=campaign.track_opens,
+        track_clicks=campaign.track_clicks,
         now=now,
     )
     move = lifecycle.swap(

@@ -9,18 +9,18 @@ from typing import Literal
 
 from audiences import facts
 from audiences.channels import CHANNEL_BITS
-from audiences.models import Person, PersonFacts
+from audiences.models import PersonFacts
 from audit import chain
-from delivery import statements
+from delivery import decisions, statements
+from delivery.decisions import Decision, How
 from delivery.mime import BadAddress
 from delivery.mime import address as wire_address
-from delivery.models import ConsentEvent, Suppression
+from delivery.models import ConsentEvent, Suppression, Topic
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound
 from lamba_campaigns.lib.ids import new_id
 from lamba_campaigns.lib.sql import require_transaction
 from projects.scoping import SYSTEM, Actor, Scope
 
-How = Literal["one_click", "page", "receipt", "console", "api", "system"]
 DETAIL_CHARS_MAX = 300
 
 
@@ -41,12 +41,14 @@ def unsubscribe(
     now: datetime,
     job_id: int | None = None,
     ip: str = "",
+    topic: Topic | None = None,
 ) -> int:
-    """These people (id -> address) get nothing more by this channel. Returns for how many that is news."""
-    return _decide(
-        "unsubscribed", scope=scope, people=people, channel=channel, how=how, source=source,
-        occurred_at=occurred_at, now=now, job_id=job_id, ip=ip,
-    )  # fmt: skip
+    """These people (id -> address) get nothing more by this channel, or nothing more of the topic.
+
+    Returns for how many that is news.
+    """
+    decision = Decision("unsubscribed", channel, how, source, occurred_at, topic=topic, job_id=job_id, ip=ip)
+    return decisions.take(scope=scope, people=people, decision=decision, now=now)
 
 
 def resubscribe(
@@ -60,12 +62,11 @@ def resubscribe(
     now: datetime,
     job_id: int | None = None,
     ip: str = "",
+    topic: Topic | None = None,
 ) -> int:
     """These people took their unsubscribe back. Consent and suppressions stay as they are."""
-    return _decide(
-        "resubscribed", scope=scope, people=people, channel=channel, how=how, source=source,
-        occurred_at=occurred_at, now=now, job_id=job_id, ip=ip,
-    )  # fmt: skip
+    decision = Decision("resubscribed", channel, how, source, occurred_at, topic=topic, job_id=job_id, ip=ip)
+    return decisions.take(scope=scope, people=people, decision=decision, now=now)
 
 
 def suppress(
@@ -159,57 +160,6 @@ def masked(address: str) -> str:
     return f"{local[:1]}…@{domain}"
 
 
-def _decide(
-    action: Literal["unsubscribed", "resubscribed"],
-    *,
-    scope: Scope,
-    people: Mapping[int, str],
-    channel: str,
-    how: How,
-    source: str,
-    occurred_at: datetime,
-    now: datetime,
-    job_id: int | None,
-    ip: str,
-) -> int:
-    require_transaction()
-    known = dict(Person.objects.within(scope).filter(pk__in=people).values_list("pk", "public_id"))
-    evidence = [
-        ConsentEvent(
-            environment_id=scope.environment_id,
-            person_id=person_id,
-            address=address.lower(),
-            channel=channel,
-            action=action,
-            how=how,
-            source=source,
-            job_id=job_id,
-            actor="The recipient",
-            ip=ip,
-            occurred_at=occurred_at,
-            recorded_at=now,
-        )
-        for person_id, address in people.items()
-        if person_id in known
-    ]
-    new = _keep(scope, evidence)
-    if not new:
-        return 0
-    record = facts.record_unsubscribed if action == "unsubscribed" else facts.record_resubscribed
-    ids = sorted(row.person_id for row in new if row.person_id)
-    record(scope=scope, person_ids=ids, channel=channel, occurred_at=occurred_at, source=source, now=now)
-    for person_id in ids:
-        chain.record(
-            scope=scope,
-            actor=Actor("system", known[person_id], "The recipient", "system", ip=""),
-            action="consent.changed",
-            subject=chain.Subject("person", known[person_id]),
-            now=now,
-            after={"channel": channel, "consent": action, "how": how},
-        )
-    return len(new)
-
-
 def _insert(
     scope: Scope,
     addresses: Mapping[str, str],
@@ -275,26 +225,13 @@ def _note(
         )
         for row in rows
     ]
-    _keep(scope, evidence)
+    decisions.keep(scope=scope, evidence=evidence)
     ids = sorted({person_id for person_id, _ in owners})
     if ids:
         facts.record_suppressed(
             scope=scope, person_ids=ids, channel=channel, reason=reason, occurred_at=occurred_at, source=source[:80],
             now=now,
         )  # fmt: skip
-
-
-def _keep(scope: Scope, evidence: list[ConsentEvent]) -> list[ConsentEvent]:
-    """Insert the evidence; the rows that were new."""
-    sources = {row.source for row in evidence}
-    known = set(
-        ConsentEvent.objects.filter(environment_id=scope.environment_id, source__in=sources).values_list(
-            "source", "action", "address"
-        )
-    )
-    new = [row for row in evidence if (row.source, row.action, row.address) not in known]
-    ConsentEvent.objects.bulk_create(new, ignore_conflicts=True)
-    return new
 
 
 def _plain_address(text: str) -> str:

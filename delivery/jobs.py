@@ -9,7 +9,7 @@ from django.db.models import F
 from audiences import contacts
 from audiences.models import Snapshot
 from audit import ledger
-from delivery.models import JobCounters, JobState, SendJob
+from delivery.models import JobCounters, JobState, SendJob, Topic
 from delivery.progress import Progress, Stuck, progress, why_stuck
 from delivery.rendering import Content
 from delivery.retries import Decision, resolve_uncertain, retry_failed
@@ -50,6 +50,9 @@ def create(
     rate_per_minute: int | None,
     now: datetime,
     title: str = "",
+    topic: Topic | None = None,
+    track_opens: bool = False,
+    track_clicks: bool = False,
 ) -> SendJob:
     """The job of `subject`: its book is open, every included member is pending in a chunk, the sweep will ring it.
 
@@ -70,6 +73,9 @@ def create(
         content=asdict(content),
         content_id=content_id,
         rate_per_minute=rate_per_minute,
+        topic=topic,
+        track_opens=track_opens,
+        track_clicks=track_clicks,
         created_at=now,
         created_by=actor.label[:200],
         next_ring_at=now,

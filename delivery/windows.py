@@ -276,6 +276,7 @@ def _eligibility(scope: Scope, job: SendJob) -> dict[str, Any]:
         "snapshot": job.snapshot_id,
         "channel": job.channel,
         "channel_bit": CHANNEL_BITS[job.channel],
+        "topic": job.topic_id,
         "reasons": [f"late:{name}" for name in _REASON_NAMES],
     }
 

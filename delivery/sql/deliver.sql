@@ -66,6 +66,17 @@ WITH members AS MATERIALIZED (
            CASE WHEN f.membership IS DISTINCT FROM 2 THEN 1
                 WHEN f.consent_mask & %(channel_bit)s = 0 THEN 5
                 WHEN f.unsubscribed_mask & %(channel_bit)s <> 0 THEN 6
+                -- topic: null for most jobs, and then nothing of this is evaluated
+                WHEN %(topic)s::bigint IS NOT NULL AND EXISTS (
+                    SELECT FROM delivery_topicchoice t
+                    WHERE t.environment_id = %(environment)s AND t.topic_id = %(topic)s
+                      AND t.channel_bit = %(channel_bit)s AND t.person_id = m.person_id AND NOT t.wanted) THEN 6
+                WHEN %(topic)s::bigint IS NOT NULL AND NOT EXISTS (
+                    SELECT FROM delivery_topicchoice t
+                    WHERE t.environment_id = %(environment)s AND t.topic_id = %(topic)s
+                      AND t.channel_bit = %(channel_bit)s AND t.person_id = m.person_id AND t.wanted) AND EXISTS (
+                    SELECT FROM delivery_topic t
+                    WHERE t.environment_id = %(environment)s AND t.id = %(topic)s AND t.opt_in) THEN 5
                 WHEN f.suppressed_mask & %(channel_bit)s <> 0 OR EXISTS (
                     SELECT 1 FROM delivery_suppression s
                     WHERE s.environment_id = %(environment)s AND s.channel = %(channel)s

@@ -200,6 +200,7 @@ def make_job(
         within: Scope | None = None,
         people: list[int] | None = None,
         rate_per_minute: int | None = None,
+        **more: Any,
     ) -> SendJob:
         where = within or scope
         with transaction.atomic():
@@ -214,6 +215,7 @@ def make_job(
                 channel="email",
                 rate_per_minute=rate_per_minute,
                 now=now,
+                **more,
             )
 
     return make
