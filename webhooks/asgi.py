@@ -24,12 +24,14 @@ if not apps.ready:
 from django.db import DatabaseError, close_old_connections, connection, connections
 
 from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.errors import DomainError
 from lamba_campaigns.lib.signing import SignatureRefused
-from webhooks import directory, doorbell, ingest, receiver
+from lamba_campaigns.web.requests import trace_of
+from webhooks import directory, doorbell, ingest, receiver, refusals
 from webhooks.directory import KnownEndpoint, LiveSecret
 from webhooks.ingest import Arrival, Batch
 from webhooks.outbox import PROCESS_EVENTS
-from webhooks.receiver import Reply
+from webhooks.refusals import BODY_BYTES_MAX, BODY_SECONDS_MAX, Reply
 
 PREFIX = "/api/lamba/webhooks/"
 HEALTH = "/healthz"
@@ -37,7 +39,6 @@ BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 8_388_608
 WAITING_EVENTS_MAX = 10_000
 WAITING_BYTES_MAX = 67_108_864
-BODY_SECONDS_MAX = 10.0
 
 Found = TypeVar("Found")
 Scope = MutableMapping[str, Any]
@@ -46,9 +47,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 HEALTHY = receiver.reply(200, "ok")
-NO_PAGE = receiver.reply(404, "unknown", "Events are taken at /api/lamba/webhooks/{endpoint}.")
-SLOW = receiver.reply(408, "refused", "The body did not arrive in time.")
-FAILED = receiver.reply(500, "failed", "Nothing was stored.")
 
 
 class Writer:
@@ -63,9 +61,9 @@ class Writer:
         self._tasks = [asyncio.create_task(self._write_forever()), asyncio.create_task(self._ring_forever())]
 
     async def store(self, arrival: Arrival) -> Reply:
-        """The answer for this arrival, once its row is durable."""
+        """The answer for this arrival, once its row is durable; NotStored when it can't be now."""
         if len(self._waiting) >= WAITING_EVENTS_MAX or self._waiting_bytes >= WAITING_BYTES_MAX:
-            return receiver.BUSY
+            raise refusals.not_stored(f"{len(self._waiting):,} events wait to be stored already.")
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append((arrival, future))
         self._waiting_bytes += len(arrival.raw)
@@ -104,21 +102,26 @@ class Writer:
     async def _settle(self, taken: list[tuple[Arrival, asyncio.Future[Reply]]]) -> None:
         replies = await self._replies([each for each, _ in taken])
         for (_, future), answer in zip(taken, replies, strict=True):
-            if not future.done():  # a client that hung up has cancelled its own
+            if future.done():  # a client that hung up has cancelled its own
+                continue
+            if answer is None:
+                future.set_exception(refusals.not_stored())
+            else:
                 future.set_result(answer)
 
-    async def _replies(self, arrivals: list[Arrival]) -> list[Reply]:
+    async def _replies(self, arrivals: list[Arrival]) -> list[Reply | None]:
+        """The answer of each arrival; None where nothing was stored."""
         try:
             outcomes = await self._record(arrivals)
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as problem:
             _log.error("%d events were not stored: %s", len(arrivals), problem)
             await self._drop_connection()
-            return [receiver.BUSY] * len(arrivals)
+            return [None] * len(arrivals)
         except Exception:
             if len(arrivals) == 1:
                 _log.exception("An event was not stored")
                 await self._drop_connection()
-                return [FAILED]
+                return [None]
             return [answer for each in arrivals for answer in await self._replies([each])]
         if "accepted" in outcomes:
             self._rung.set()
@@ -183,42 +186,32 @@ class Application:
         path: str = scope["path"]
         if path == HEALTH:
             return HEALTHY
-        if not path.startswith(PREFIX):
-            return NO_PAGE
-        public_id = path[len(PREFIX) :]
-        headers = _headers(scope)
-        wrong = receiver.objection(
-            method=scope["method"],
-            content_type=headers.get("content-type", ""),
-            content_encoding=headers.get("content-encoding", ""),
-            content_length=headers.get("content-length", ""),
-        )
-        if wrong is not None:
-            return wrong
+        public_id, headers = path.removeprefix(PREFIX), _headers(scope)
         try:
+            if public_id == path:
+                raise refusals.no_page()
+            receiver.require_acceptable(method=scope["method"], headers=headers)
             return await self._receive(public_id, headers, receive)
-        except (DatabaseError, psycopg.Error) as problem:
-            _log.error("An event was not stored: %s", problem)
-            return receiver.BUSY
+        except DomainError as error:
+            trace = trace_of(headers.get("x-correlation-id", ""))
+            return refusals.refused(
+                error, trace=trace, headers=receiver.challenge(error, directory.peek(public_id)) | {"X-Trace-Id": trace}
+            )
 
     async def _receive(self, public_id: str, headers: dict[str, str], receive: Receive) -> Reply:
-        endpoint = await self._endpoint(public_id) if directory.is_public_id(public_id) else None
-        wrong = receiver.standing(endpoint)
-        if wrong is not None or endpoint is None:
-            return wrong or receiver.UNKNOWN
-        body = await _body(receive)
-        if isinstance(body, Reply):
-            return body
-        now = datetime.now(UTC)
         try:
-            endpoint, secret = await self._believed(endpoint, headers=headers, body=body, now=now)
-        except SignatureRefused as problem:
-            receiver.refusals.note(public_id, problem.reason)
-            return receiver.REFUSED
-        kept = {name: ingest.kept_header(headers[name]) for name in ingest.HEADERS_KEPT if name in headers}
+            found = await self._endpoint(public_id) if directory.is_public_id(public_id) else None
+            known = receiver.require_open(found, content_type=headers.get("content-type", ""))
+            body = await _body(receive)
+            now = datetime.now(UTC)
+            endpoint, secret = await self._believed(known, headers=headers, body=body, now=now)
+        except (DatabaseError, psycopg.Error) as problem:
+            _log.error("An endpoint was not found out: %s", problem)
+            raise refusals.not_stored() from None
         if self._writer is None:
             self._writer = Writer()
-        answer = await self._writer.store(ingest.arrival(endpoint=endpoint, raw=body, headers=kept, now=now))
+        arrival = ingest.arrival(endpoint=endpoint, raw=body, headers=receiver.kept_headers(headers), now=now)
+        answer = await self._writer.store(arrival)
         if directory.is_noteworthy(secret, now):
             await self._blocking(partial(_note_use, secret, now))
         return answer
@@ -230,19 +223,20 @@ class Application:
         return await self._blocking(partial(_find, public_id, older_than))
 
     async def _believed(
-        self, endpoint: KnownEndpoint, *, headers: dict[str, str], body: bytes, now: datetime
+        self, known: KnownEndpoint, *, headers: dict[str, str], body: bytes, now: datetime
     ) -> tuple[KnownEndpoint, LiveSecret]:
         """Believe by what is remembered; when that refuses, once more by what the database says now."""
-        signed = {"timestamp": headers.get("x-lamba-timestamp", ""), "signature": headers.get("x-lamba-signature", "")}
         try:
-            return endpoint, receiver.believed(endpoint, body=body, now=now, **signed)
+            return known, receiver.believed(known, headers=headers, body=body, now=now)
         except SignatureRefused as problem:
-            if problem.reason != "no_matching_signature":
-                raise
-        fresh = await self._endpoint(endpoint.public_id, older_than=directory.LOOK_AGAIN_SECONDS)
-        if fresh is None or fresh is endpoint:
-            raise SignatureRefused("no_matching_signature")
-        return fresh, receiver.believed(fresh, body=body, now=now, **signed)
+            refused = problem
+        fresh = await self._endpoint(known.public_id, older_than=directory.LOOK_AGAIN_SECONDS)
+        try:
+            if fresh is not None and fresh is not known:
+                return fresh, receiver.believed(fresh, headers=headers, body=body, now=now)
+        except SignatureRefused as problem:
+            refused = problem
+        raise receiver.disbelief(known, refused)
 
     async def _blocking(self, call: Callable[[], Found]) -> Found:
         return await asyncio.get_running_loop().run_in_executor(self._look_ups, call)
@@ -262,38 +256,41 @@ def _note_use(secret: LiveSecret, now: datetime) -> None:
         _log.warning("The use of a secret was not noted: %s", problem)
 
 
-async def _body(receive: Receive) -> bytes | Reply:
+async def _body(receive: Receive) -> bytes:
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         whole: bytes = message.get("body", b"")
-        return whole if len(whole) <= receiver.BODY_BYTES_MAX else receiver.TOO_LARGE
+        if len(whole) > BODY_BYTES_MAX:
+            raise refusals.too_large(f"{len(whole):,}")
+        return whole
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
             return await _rest_of_body(message, receive)
     except TimeoutError:
-        return SLOW
+        raise refusals.too_slow() from None
 
 
-async def _rest_of_body(message: MutableMapping[str, Any], receive: Receive) -> bytes | Reply:
+async def _rest_of_body(message: MutableMapping[str, Any], receive: Receive) -> bytes:
     parts, size = [], 0
     while True:
         if message["type"] != "http.request":
-            return receiver.UNREADABLE
+            raise refusals.incomplete()
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > receiver.BODY_BYTES_MAX:
-            return receiver.TOO_LARGE
+        if size > BODY_BYTES_MAX:
+            raise refusals.too_large(f"more than {BODY_BYTES_MAX:,}")
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()
 
 
 def _headers(scope: Scope) -> dict[str, str]:
+    """Names in lower case, as ASGI servers give them."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 async def _send(send: Send, answer: Reply) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer.body)).encode())]
+    headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(len(answer.body)).encode())]
     headers += [(name.lower().encode(), text.encode()) for name, text in answer.headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
+
 from lamba_campaigns.lib.secrets import decrypt
 from webhooks import rotation
 from webhooks.models import Endpoint, EndpointSecret
@@ -40,6 +42,7 @@ class KnownEndpoint:
     source: str
     scheme: str
     status: str
+    url: str
     secrets: tuple[LiveSecret, ...]
 
     def live_secrets(self, now: datetime) -> list[LiveSecret]:
@@ -83,6 +86,12 @@ def find(public_id: str, *, older_than: float | None = None) -> KnownEndpoint | 
     return endpoint
 
 
+def peek(public_id: str) -> KnownEndpoint | None:
+    """What is remembered of this id, however old."""
+    entry = _entries.get(public_id)
+    return entry[1] if entry else None
+
+
 def forget(public_id: str) -> None:
     """The next look-up in this process asks the database."""
     with _lock:
@@ -105,6 +114,11 @@ def note_use(secret: LiveSecret, now: datetime) -> None:
     )
 
 
+def address_of(endpoint: Endpoint) -> str:
+    """What the sender of an incoming endpoint is told to post to."""
+    return f"{settings.INGEST_URL}/api/lamba/webhooks/{endpoint.public_id}"
+
+
 def _load(public_id: str) -> KnownEndpoint | None:
     row: Endpoint | None = (
         Endpoint.objects.across_environments("the address itself says which environment it belongs to")
@@ -121,5 +135,6 @@ def _load(public_id: str) -> KnownEndpoint | None:
         source=row.kind,
         scheme=row.scheme,
         status=row.status,
+        url=address_of(row),
         secrets=tuple(LiveSecret(each.pk, decrypt(each.cipher), each.not_after) for each in live),
     )

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
-from django.conf import settings
-
 from audit import chain
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, Stale
 from projects.scoping import Actor, Scope
-from webhooks import catalog, outbox, rotation
+from webhooks import catalog, directory, outbox, rotation
 from webhooks.addresses import require_reachable
 from webhooks.models import Delivery, Endpoint
 
@@ -105,7 +103,7 @@ def send_test(*, scope: Scope, endpoint_id: str, now: datetime) -> str:
 
 def receiver_url(endpoint: Endpoint) -> str:
     """What Lamba or a mail provider is told to post to."""
-    return f"{settings.INGEST_URL}/api/lamba/webhooks/{endpoint.public_id}"
+    return directory.address_of(endpoint)
 
 
 def disable(*, scope: Scope, actor: Actor, endpoint: Endpoint, reason: str, now: datetime) -> None:

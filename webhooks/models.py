@@ -27,9 +27,6 @@ class Endpoint(ScopedModel):
         PROVIDER = "provider", "Mail provider"
         CUSTOMER = "customer", "Customer"
 
-    class Scheme(models.TextChoices):
-        LAMBA_V1 = "lamba_v1", "Lamba v1"
-
     class Status(models.TextChoices):
         ACTIVE = "active"
         DISABLED = "disabled"  # nothing is sent or received; can be enabled again
@@ -39,11 +36,12 @@ class Endpoint(ScopedModel):
 
     direction = models.CharField(max_length=3, choices=Direction)
     kind = models.CharField(max_length=10, choices=Kind)
-    scheme = models.CharField(max_length=20, choices=Scheme, default=Scheme.LAMBA_V1)  # how `in` is verified
+    scheme = models.CharField(max_length=20, default="lamba_v1")  # how `in` is verified: a name of schemes.SCHEMES
     name = models.CharField(max_length=120)
     url = models.URLField(max_length=2000, default="", blank=True)  # `out` only
     event_types = ArrayField(models.CharField(max_length=EVENT_TYPE_LENGTH_MAX), default=list)  # empty = every one
     api_version = models.CharField(max_length=10)  # the payload version this endpoint is pinned to
+    ordered = models.BooleanField(default=False)  # `out` only: one event at a time, the earlier one first
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     disabled_reason = models.CharField(max_length=200, default="")
     failing_since = models.DateTimeField(null=True)  # the first failure after the last success
@@ -250,6 +248,8 @@ class Delivery(ScopedModel):
             models.Index(fields=["next_attempt_at", "id"], condition=Q(status="pending"), name="delivery_due"),
             # deliveries of one endpoint, newest first
             models.Index(fields=["environment", "endpoint", "-id"], name="delivery_by_endpoint"),
+            # what waits for one endpoint, in order: sender.claim for ordered endpoints, and the count on the list
+            models.Index(fields=["endpoint", "id"], condition=Q(status="pending"), name="delivery_waiting"),
         ]
 
 
@@ -262,7 +262,9 @@ class DeliveryAttempt(ScopedModel):
     number = models.PositiveSmallIntegerField()
     started_at = models.DateTimeField()
     duration_ms = models.PositiveIntegerField()
+    request_headers = models.JSONField(default=dict)
     response_code = models.PositiveSmallIntegerField(null=True)  # null: no answer
+    response_headers = models.JSONField(default=dict)
     excerpt = models.TextField(default="")  # the start of the answer's body
     detail = models.CharField(max_length=200, default="")
 
@@ -270,4 +272,6 @@ class DeliveryAttempt(ScopedModel):
         indexes = [
             # attempts of one delivery in order
             models.Index(fields=["environment", "delivery", "number"], name="attempt_by_delivery"),
+            # retention: what is older than the log is kept
+            models.Index(fields=["started_at"], name="attempt_by_age"),
         ]

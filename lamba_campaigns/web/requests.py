@@ -21,8 +21,7 @@ class RequestContextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        given = request.headers.get("X-Correlation-Id", "")
-        trace = given if _CORRELATION_ID.fullmatch(given) else new_id("req")
+        trace = trace_of(request.headers.get("X-Correlation-Id", ""))
         request.trace_id = trace  # type: ignore[attr-defined]
         token = _context.set({"trace": trace})
         try:
@@ -46,6 +45,11 @@ class ContextFilter(logging.Filter):
 def note_environment(path: str) -> None:
     """From here on, log lines of this request or task name the environment (`workspace/project/environment`)."""
     _context.set({**_context.get(), "environment": path})
+
+
+def trace_of(correlation_id: str) -> str:
+    """The caller's own X-Correlation-Id where it is sane, else a fresh id."""
+    return correlation_id if _CORRELATION_ID.fullmatch(correlation_id) else new_id("req")
 
 
 def trace_id(request: HttpRequest) -> str:

@@ -15,7 +15,7 @@ from lamba_campaigns.lib.signing import lamba_v1_signature, verify_lamba_v1
 from projects.scoping import Actor, Scope
 from webhooks import directory, endpoints, ingest, rotation
 from webhooks.models import EndpointSecret, InboundConflict, InboundEvent
-from webhooks.receiver import BODY_BYTES_MAX
+from webhooks.refusals import BODY_BYTES_MAX
 from webhooks.tests.conftest import BASE, Sender
 
 pytestmark = pytest.mark.django_db
