@@ -143,6 +143,7 @@ class ScopedForeignKey(models.ForeignKey[Any, Any]):
         reference = ScopedReference(field=name, name=f"{options.app_label}_{options.model_name}_{name}_scope")
         if all(constraint.name != reference.name for constraint in options.constraints):
             options.constraints = [*options.constraints, reference]
+            options.original_attrs.setdefault("constraints", options.constraints)  # else migrations overlook it
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
