@@ -20,6 +20,7 @@ from delivery.channels.base import Channel, ChannelDown, Outcome
 from delivery.installation import OtherInstallation
 from delivery.mime import BadAddress, Envelope, Letterhead
 from delivery.models import JobState, SendJob
+from delivery.pacing.turnstile import turnstile
 from delivery.rendering import Compiled, Content, RenderFailed, compile
 from delivery.unsubscribing import link
 from delivery.windows import Changes, Lease, LeaseLost, Member, Window
@@ -120,17 +121,17 @@ def _step(
 
 
 def _next(desk: _Desk, lease: Lease, mark: int, last: int, changes: Changes, now: datetime) -> Window | None:
-    """The next window, if the job still sends and its rate limit has room."""
+    """The next window, if the job still sends and its rules about pace have room."""
     state, rate, held = statements.rows("job_control", {"job": desk.job.pk, "now": now})[0]
     if state != JobState.SENDING or held:
         return None
-    count = windows.paced(job_id=desk.job.pk, rate=rate, size=desk.size, now=now)
+    gate = turnstile(scope=desk.scope, job=desk.job, now=now)
+    room = gate.room(min(desk.size, last - mark)) if gate else desk.size
+    count = windows.paced(job_id=desk.job.pk, rate=rate, size=room, now=now) if room else 0
     if not count:
         return None
-    upto = min(mark + count, last)
-    return windows.claim(
-        scope=desk.scope, job=desk.job, lease=lease, first=mark + 1, last=upto, changes=changes, now=now
-    )
+    where = {"first": mark + 1, "last": min(mark + count, last)}
+    return windows.claim(scope=desk.scope, job=desk.job, lease=lease, changes=changes, now=now, gate=gate, **where)
 
 
 def _must_wait(desk: _Desk, now: datetime) -> bool:
@@ -151,7 +152,7 @@ def _hand_over(desk: _Desk, window: Window) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
     batch = []
     for member, mark, unsubscribe in zip(window.members, marks, links, strict=True):
-        made = _envelope(desk, member, mark, link(unsubscribe))
+        made = _envelope(desk, member, mark, link(unsubscribe), window.at)
         if isinstance(made, Outcome):
             outcomes[member.position] = made
         else:
@@ -165,7 +166,7 @@ def _hand_over(desk: _Desk, window: Window) -> list[Outcome]:
     return [outcomes[member.position] for member in window.members]
 
 
-def _envelope(desk: _Desk, member: Member, mark: str, unsubscribe_url: str) -> Envelope | Outcome:
+def _envelope(desk: _Desk, member: Member, mark: str, unsubscribe_url: str, at: datetime) -> Envelope | Outcome:
     try:
         rendered = desk.template.render({"person": member.fields}, unsubscribe_url=unsubscribe_url)
         return desk.letterhead.envelope(
@@ -174,7 +175,7 @@ def _envelope(desk: _Desk, member: Member, mark: str, unsubscribe_url: str) -> E
             rendered=rendered,
             token=mark,
             unsubscribe_url=unsubscribe_url,
-            now=desk.clock(),
+            now=at,
         )
     except RenderFailed as problem:
         return Outcome("failed", "template", str(problem))

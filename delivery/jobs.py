@@ -1,5 +1,6 @@
 """Send jobs: made once for a subject, frozen from then on, and steered only by compare-and-swap on their state."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -36,6 +37,7 @@ __all__ = [
 CHUNK_MESSAGES_MAX = 1_000
 CHANNELS = ("email",)
 RATE_PER_MINUTE_MAX = 1_000_000
+BEYOND_CAP = "send_limit"  # why somebody was cancelled when the job was made
 
 
 def create(
@@ -53,8 +55,11 @@ def create(
     topic: Topic | None = None,
     track_opens: bool = False,
     track_clicks: bool = False,
+    pacing: Mapping[str, Any] | None = None,
+    total_cap: int | None = None,
 ) -> SendJob:
     """The job of `subject`: its book is open, every included member is pending in a chunk, the sweep will ring it.
+    Who stands behind `total_cap` is cancelled from the start; `pacing` is a document of `pacing.rules.frozen`.
 
     Calling it again for the same subject and snapshot returns the job that is there; another snapshot is a Conflict.
     """
@@ -76,6 +81,8 @@ def create(
         topic=topic,
         track_opens=track_opens,
         track_clicks=track_clicks,
+        pacing=dict(pacing or {}),
+        total_cap=total_cap,
         created_at=now,
         created_by=actor.label[:200],
         next_ring_at=now,
@@ -149,24 +156,19 @@ def _open(*, scope: Scope, job: SendJob, snapshot: Snapshot, now: datetime) -> N
     excluded = excluded_by_reason(snapshot)
     out = sum(excluded.values())
     assert snapshot.planned == snapshot.included + out, "a snapshot counts everybody once"
+    wanted = snapshot.included if job.total_cap is None else min(job.total_cap, snapshot.included)
+    beyond = snapshot.included - wanted
     JobCounters.objects.create(
         job=job,
         environment_id=scope.environment_id,
         planned=snapshot.planned,
         excluded=out,
-        pending=snapshot.included,
+        pending=wanted,
+        cancelled=beyond,
         excluded_reasons=excluded,
     )
-    execute(
-        "delivery",
-        "insert_chunks",
-        {
-            "environment": scope.environment_id,
-            "job": job.pk,
-            "included": snapshot.included,
-            "size": CHUNK_MESSAGES_MAX,
-        },
-    )
+    where = {"environment": scope.environment_id, "job": job.pk}
+    execute("delivery", "insert_chunks", where | {"included": wanted, "size": CHUNK_MESSAGES_MAX})
     ledger.open_book(
         scope=scope,
         job_id=job.pk,
@@ -176,6 +178,10 @@ def _open(*, scope: Scope, job: SendJob, snapshot: Snapshot, now: datetime) -> N
         excluded=excluded,
         now=now,
     )
+    if beyond:
+        execute("delivery", "cap_chunk", where | {"cap": wanted, "included": snapshot.included})
+        capped = ledger.Posting("cap:pending", "pending", "cancelled", beyond, BEYOND_CAP)
+        ledger.post(scope=scope, job_id=job.pk, postings=[capped], now=now)
 
 
 def excluded_by_reason(snapshot: Snapshot) -> dict[str, int]:

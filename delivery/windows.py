@@ -19,6 +19,7 @@ from delivery import balances, consent, retries, statements
 from delivery.accounts import Account
 from delivery.channels.base import Outcome
 from delivery.models import SendJob, Suppression
+from delivery.pacing.turnstile import SKIPPED, Turnstile, turnstile
 from lamba_campaigns.lib.sql import require_transaction
 from projects.scoping import Scope
 
@@ -64,6 +65,7 @@ class Window:
     lease: Lease
     last: int
     members: tuple[Member, ...]
+    at: datetime  # of the claim: the Date of its messages, so that they can be built again later
 
 
 @dataclass(slots=True)
@@ -109,7 +111,9 @@ def claim_retries(*, scope: Scope, job: SendJob, owner: str, size: int, now: dat
     require_transaction()
     if not statements.rows("claim_job_for_retries", {"job": job.pk, "now": now}):
         return None
-    count = paced(job_id=job.pk, rate=job.rate_per_minute, size=size, now=now)
+    gate = turnstile(scope=scope, job=job, now=now)
+    room = gate.room(size) if gate else size
+    count = paced(job_id=job.pk, rate=job.rate_per_minute, size=room, now=now) if room else 0
     if not count:
         return None
     found = statements.rows("claim_retries", _eligibility(scope, job) | {"most": count, "now": now})
@@ -119,9 +123,10 @@ def claim_retries(*, scope: Scope, job: SendJob, owner: str, size: int, now: dat
     chunk = {"first": positions[0], "last": positions[-1], "positions": positions, "seconds": LEASE_SECONDS}
     where = {"environment": scope.environment_id, "job": job.pk, "owner": owner[:120]}
     number, fence = statements.rows("insert_retry_chunk", chunk | where)[0]
-    window = Window(Lease(job.pk, number, fence), positions[-1], _members(found))
-    changes = Changes(retrying=-len(found))
-    _intend(changes, Account.DEFERRED, window, found)
+    lease, changes = Lease(job.pk, number, fence), Changes(retrying=-len(found))
+    turn = _whose_turn(gate, found, Account.DEFERRED, f"c{number}:p{positions[-1]}", changes)
+    window = Window(lease, positions[-1], _members(turn), now)
+    _intend(changes, Account.DEFERRED, window, turn)
     changes.flush(scope=scope, job_id=job.pk, now=now)
     return window
 
@@ -142,16 +147,26 @@ def end(*, lease: Lease) -> None:
 
 
 def claim(
-    *, scope: Scope, job: SendJob, lease: Lease, first: int, last: int, changes: Changes, now: datetime
+    *,
+    scope: Scope,
+    job: SendJob,
+    lease: Lease,
+    first: int,
+    last: int,
+    changes: Changes,
+    now: datetime,
+    gate: Turnstile | None = None,
 ) -> Window:
     """Positions `first` to `last` may leave once this transaction commits. Who may not be contacted any more, is
-    excluded now."""
+    excluded now; whose turn has not come, waits for it."""
     require_transaction()
     where = {"first": first, "last": last, "now": now}
     found = statements.rows("claim_window", _eligibility(scope, job) | where)
-    window = Window(lease, last, _members([row for row in found if row[6]]))
-    _intend(changes, Account.PENDING, window, [row for row in found if row[6]])
-    gone, twice = last - first + 1 - len(found), sum(1 for row in found if not row[6])
+    new = [row for row in found if row[6]]
+    turn = _whose_turn(gate, new, Account.PENDING, f"c{lease.number}:p{last}", changes)
+    window = Window(lease, last, _members(turn), now)
+    _intend(changes, Account.PENDING, window, turn)
+    gone, twice = last - first + 1 - len(found), len(found) - len(new)
     for reason, count in (("late:erased", gone), ("late:duplicate", twice)):
         changes.move(f"c{lease.number}:p{last}:{reason}", Account.PENDING, Account.EXCLUDED, count, reason)
         changes.late.update({reason: count} if count else {})
@@ -241,6 +256,23 @@ def _decide(member: Member, outcome: Outcome, now: datetime) -> _Decided:
     if next_at is None:
         return _Decided(Account.FAILED, outcome.code, f"Gave up after {member.attempts} attempts. {outcome.detail}")
     return _Decided(account, outcome.code, outcome.detail, next_at)
+
+
+def _whose_turn(
+    gate: Turnstile | None, found: Sequence[Sequence[Any]], source: Account, key: str, changes: Changes
+) -> Sequence[Sequence[Any]]:
+    """The rows without those people whose turn it is not; what becomes of them is in `changes`."""
+    if gate is None:
+        return found
+    turns = gate.sort([row for row in found if row[4] == 0])
+    waiting, skipped = len(turns.waiting), len(turns.skipped)
+    if source is not Account.DEFERRED:
+        changes.move(f"{key}:waiting", source, Account.DEFERRED, waiting, "waiting")
+    changes.retrying += waiting
+    changes.move(f"{key}:{SKIPPED}", source, Account.EXCLUDED, skipped, SKIPPED)
+    changes.late.update({SKIPPED: skipped} if skipped else {})
+    changes.outcomes[Account.EXCLUDED] += skipped
+    return [row for row in found if row[4] or row[0] in turns.go]
 
 
 def _intend(changes: Changes, source: Account, window: Window, found: Sequence[Sequence[Any]]) -> None:

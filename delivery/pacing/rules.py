@@ -69,7 +69,7 @@ class Rules:
 
 
 def read(document: Mapping[str, Any], *, time_zone: str) -> Rules:
-    """The rules of a document as REST takes it; `time_zone` unless it names another. Invalid names every wrong place."""
+    """The rules of a document; `time_zone` unless it names another. Invalid names every wrong place."""
     reader = _Reader(document)
     rules = reader.rules(time_zone)
     if reader.problems:

@@ -115,7 +115,8 @@ FROM unnest(%(positions)b::int[], %(accounts)b::smallint[], %(ranks)b::smallint[
 WHERE m.environment_id = %(environment)s AND m.job_id = %(job)s AND m.position = o.position AND m.account = 2
 
 -- name: hold_job
-UPDATE delivery_sendjob SET held_until = %(until)s, held_reason = %(reason)s, next_ring_at = %(until)s
+UPDATE delivery_sendjob
+SET held_until = %(until)s, held_code = '', held_reason = %(reason)s, next_ring_at = %(until)s
 WHERE id = %(job)s AND state = 'sending'
 
 -- name: note_first_send
