@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 
 from lamba_campaigns.lib.secrets import decrypt
-from webhooks import rotation
+from webhooks import rotation, schemes
 from webhooks.models import Endpoint, EndpointSecret
 
 KNOWN_SECONDS = 30.0
@@ -41,6 +41,7 @@ class KnownEndpoint:
     environment_id: int
     source: str
     scheme: str
+    has_envelopes: bool  # bodies are Lamba's, so that they carry an id
     status: str
     url: str
     secrets: tuple[LiveSecret, ...]
@@ -134,6 +135,7 @@ def _load(public_id: str) -> KnownEndpoint | None:
         environment_id=row.environment_id,
         source=row.kind,
         scheme=row.scheme,
+        has_envelopes=schemes.find(row.scheme).envelope,
         status=row.status,
         url=address_of(row),
         secrets=tuple(LiveSecret(each.pk, decrypt(each.cipher), each.not_after) for each in live),

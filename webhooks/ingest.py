@@ -25,6 +25,10 @@ HEADERS_KEPT = (
     "x-lamba-event",
     "x-lamba-tenant",
     "x-lamba-timestamp",
+    "webhook-id",
+    "svix-id",
+    "x-amz-sns-message-type",
+    "x-amz-sns-message-id",
 )
 HEADER_LENGTH_MAX = 256
 
@@ -59,7 +63,7 @@ def arrival(*, endpoint: KnownEndpoint, raw: bytes, headers: Mapping[str, str], 
     return Arrival(
         environment_id=endpoint.environment_id,
         endpoint_id=endpoint.id,
-        event_id=event_id_of(raw) or f"sha256:{digest.hex()}",
+        event_id=(endpoint.has_envelopes and event_id_of(raw)) or f"sha256:{digest.hex()}",
         source=endpoint.source,
         received_at=now,
         raw=raw,

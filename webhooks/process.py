@@ -4,12 +4,14 @@ Attempts are committed before a handler runs. A batch that fails is rolled back 
 alone; it waits or parks, and the others go on.
 """
 
+import json
 import logging
 import random
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
@@ -17,7 +19,7 @@ from audit import chain
 from lamba_campaigns.lib import sql
 from projects.access import scope_by_id
 from projects.scoping import SYSTEM, Scope
-from webhooks import catalog, envelope, registry
+from webhooks import catalog, envelope, registry, schemes
 from webhooks.envelope import Malformed
 from webhooks.models import InboundEvent
 from webhooks.registry import Event, NotYet
@@ -34,6 +36,7 @@ ERROR_LENGTH_MAX = 20_000
 CONFLICTS_AUDITED_MAX = 100
 
 State = InboundEvent.State
+Source = InboundEvent.Source
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +50,8 @@ class Claim:
     received_at: datetime
     raw: bytes
     attempts: int
+    scheme: str = ""  # of a provider's endpoint whose bodies are no Lamba envelopes
+    headers: Mapping[str, str] = field(default_factory=dict)  # kept for its reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Verdict:
     type: str | None = None
     occurred_at: datetime | None = None
     next_attempt_at: datetime | None = None
-    event: Event | None = None  # what the handlers get
+    events: tuple[Event, ...] = ()  # what the handlers get: one, or as many as a provider put into one body
 
 
 class LeaseLost(Exception):
@@ -116,16 +121,29 @@ def _claim(statement: str, environment_id: int, now: datetime) -> list[Claim]:
         "limit": BATCH_EVENTS_MAX,
     }
     with sql.durable():
-        found = sql.rows("webhooks", statement, values)
-    return sorted(
-        (
-            Claim(
-                id=number, event_id=event_id, source=source, received_at=received_at, raw=bytes(raw), attempts=attempts
-            )
-            for number, event_id, source, received_at, raw, attempts in found
-        ),
-        key=lambda claim: claim.id,
-    )
+        found = sorted(sql.rows("webhooks", statement, values))
+        foreign = _foreign_schemes({row[6] for row in found if row[2] == Source.PROVIDER})
+    return [
+        Claim(
+            id=number,
+            event_id=event_id,
+            source=source,
+            received_at=received_at,
+            raw=bytes(raw),
+            attempts=attempts,
+            scheme=foreign.get(endpoint_id, ""),
+            headers=json.loads(headers) if isinstance(headers, str) else headers or {},
+        )
+        for number, event_id, source, received_at, raw, attempts, endpoint_id, headers in found
+    ]
+
+
+def _foreign_schemes(endpoint_ids: Collection[int]) -> dict[int, str]:
+    """{endpoint: scheme} of those whose bodies need a reader of `registry`."""
+    if not endpoint_ids:
+        return {}
+    found = sql.rows("webhooks", "schemes_of", {"ids": list(endpoint_ids)})
+    return {number: scheme for number, scheme in found if not schemes.find(scheme).envelope}
 
 
 def _settle_batch(scope: Scope, claims: Sequence[Claim], now: datetime) -> None:
@@ -145,7 +163,7 @@ def _handle(scope: Scope, claims: Sequence[Claim], now: datetime) -> None:
     verdicts = [_judge(scope, claim) for claim in claims]
     with sql.durable():
         sql.rows("webhooks", "take_turn", {"environment_id": scope.environment_id})
-        for handler, events in registry.calls([each.event for each in verdicts if each.event is not None]):
+        for handler, events in registry.calls([event for each in verdicts for event in each.events]):
             handler(scope, events)
         _write(scope, verdicts, now)
 
@@ -160,6 +178,8 @@ def _settle(scope: Scope, verdicts: Sequence[Verdict], now: datetime) -> None:
 
 def _judge(scope: Scope, claim: Claim) -> Verdict:
     """What a claim is, before any handler sees it."""
+    if claim.scheme:
+        return _judge_foreign(claim)
     try:
         found = envelope.read(claim.raw)
     except Malformed as problem:
@@ -170,10 +190,9 @@ def _judge(scope: Scope, claim: Claim) -> Verdict:
         return replace(verdict, state=State.QUARANTINED, error=f"Of another scope: {mismatch}.")
     if not registry.is_handled(found.type):
         return replace(verdict, state=State.IGNORED)
-    wrong = catalog.problems(found.type, found.data)
+    wrong = _breach(found.type, found.data)
     if wrong:
-        text = "\n".join(f"{each.pointer}: {each.detail}" for each in wrong)
-        return replace(verdict, state=State.PARKED, error=f"Its data breaks the schema of {found.type}.\n{text}")
+        return replace(verdict, state=State.PARKED, error=wrong)
     event = Event(
         id=claim.event_id,
         type=found.type,
@@ -182,7 +201,40 @@ def _judge(scope: Scope, claim: Claim) -> Verdict:
         data=found.data,
         source=claim.source,
     )
-    return replace(verdict, event=event)
+    return replace(verdict, events=(event,))
+
+
+def _judge_foreign(claim: Claim) -> Verdict:
+    """A provider's own body: its reader says which events of ours are in it. Its endpoint alone says the scope."""
+    try:
+        readings = registry.read(claim.scheme, claim.headers, claim.raw)
+    except ValueError as problem:
+        return Verdict(claim, State.QUARANTINED, str(problem))
+    if not readings:
+        return Verdict(claim, State.IGNORED)
+    verdict = Verdict(claim, State.PROCESSED, type=readings[0].type, occurred_at=readings[0].occurred_at)
+    wrong = next(filter(None, (_breach(each.type, each.data) for each in readings)), "")
+    if wrong:
+        return replace(verdict, state=State.PARKED, error=wrong)
+    events = tuple(
+        Event(
+            id=claim.event_id if len(readings) == 1 else f"{claim.event_id}.{number}",
+            type=each.type,
+            occurred_at=each.occurred_at,
+            received_at=claim.received_at,
+            data=each.data,
+            source=claim.source,
+        )
+        for number, each in enumerate(readings, start=1)
+    )
+    return replace(verdict, events=events)
+
+
+def _breach(event_type: str, data: Mapping[str, Any]) -> str:
+    """Where `data` breaks the schema of its type; empty when it does not."""
+    wrong = catalog.problems(event_type, data)
+    lines = (f"{each.pointer}: {each.detail}" for each in wrong)
+    return "\n".join((f"Its data breaks the schema of {event_type}.", *lines)) if wrong else ""
 
 
 def _write(scope: Scope, verdicts: Sequence[Verdict], now: datetime) -> None:
@@ -212,7 +264,7 @@ def _write(scope: Scope, verdicts: Sequence[Verdict], now: datetime) -> None:
 
 def _failed(scope: Scope, claim: Claim, problem: Exception, now: datetime) -> Verdict:
     """Wait or park, by the kind of failure and how often it was tried."""
-    known = _judge(scope, claim)
+    known = _known(scope, claim)
     if isinstance(problem, NotYet):
         error, tries_max = f"Waiting: {problem}", len(NOT_YET_SECONDS)
         pause = float(NOT_YET_SECONDS[min(claim.attempts, tries_max) - 1])
@@ -222,9 +274,17 @@ def _failed(scope: Scope, claim: Claim, problem: Exception, now: datetime) -> Ve
         pause = min(BACKOFF_FIRST_SECONDS * BACKOFF_FACTOR ** (claim.attempts - 1), BACKOFF_SECONDS_MAX)
     if claim.attempts >= tries_max:
         _log.error("Event %s of %s is parked: %s", claim.event_id, scope.path, repr(problem)[:300])
-        return replace(known, state=State.PARKED, error=error, event=None)
+        return replace(known, state=State.PARKED, error=error, events=())
     pause *= 1 + random.uniform(-JITTER, JITTER)  # noqa: S311 - spreads retries, guards nothing
-    return replace(known, state=State.RETRY, error=error, next_attempt_at=now + timedelta(seconds=pause), event=None)
+    return replace(known, state=State.RETRY, error=error, next_attempt_at=now + timedelta(seconds=pause), events=())
+
+
+def _known(scope: Scope, claim: Claim) -> Verdict:
+    """Type and time of a failed claim, where its body could be read at all."""
+    try:
+        return _judge(scope, claim)
+    except Exception:  # the reader itself failed: that is the failure being written down
+        return Verdict(claim, State.RECEIVED)
 
 
 def _storable(text: str) -> str:

@@ -1,4 +1,7 @@
-"""Who wants which events. Handlers register when their app starts; `process` calls them inside its transaction."""
+"""Who wants which events, and who can read those that are no Lamba envelopes.
+
+Handlers and readers register when their app starts. `process` calls handlers inside its transaction, readers before it.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +27,17 @@ class NotYet(Exception):
     """A row this event speaks of is not there yet. The event waits with a growing pause, up to 15 minutes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One event out of a provider's own body, in this product's words: `data` as the catalogue's schema has it."""
+
+    type: str
+    occurred_at: datetime
+    data: Mapping[str, Any]
+
+
+Reader = Callable[[str, Mapping[str, str], bytes], Sequence[Reading]]
+_readers: dict[str, Reader] = {}
 Handler = Callable[[Scope, Sequence[Event]], None]
 _handlers: dict[str, list[Handler]] = {}
 
@@ -44,6 +58,27 @@ def handles(*types: str) -> Callable[[Handler], Handler]:
         return handler
 
     return register
+
+
+def reads(*schemes: str) -> Callable[[Reader], Reader]:
+    """`@reads("postmark", …)` on `def read(scheme, headers, body)`: the events in a genuine request of this scheme.
+
+    `providers.tracking_events` does the first half. ValueError: the body can't be read, and its row is quarantined with
+    that text. No events: the row is ignored. Called again for each try, so it must not write.
+    """
+
+    def register(reader: Reader) -> Reader:
+        for name in schemes:
+            assert _readers.get(name, reader) is reader, f"two readers for {name}"
+            _readers[name] = reader
+        return reader
+
+    return register
+
+
+def read(scheme: str, headers: Mapping[str, str], body: bytes) -> Sequence[Reading]:
+    reader = _readers.get(scheme)
+    return reader(scheme, headers, body) if reader else ()
 
 
 def is_handled(event_type: str) -> bool:

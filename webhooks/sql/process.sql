@@ -25,7 +25,8 @@ UPDATE webhooks_inboundevent AS event
            AND state IN ('received', 'retry', 'processing')
          ORDER BY next_attempt_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS due
  WHERE event.id = due.id
-RETURNING event.id, event.event_id, event.source, event.received_at, event.raw, event.attempts
+RETURNING event.id, event.event_id, event.source, event.received_at, event.raw, event.attempts, event.endpoint_id,
+       CASE WHEN event.source = 'provider' THEN event.headers END
 
 -- name: claim_abandoned
 -- One event whose lease ended: its worker died. It is tried alone, so that the one that kills counts only its own.
@@ -36,7 +37,8 @@ UPDATE webhooks_inboundevent AS event
            AND state IN ('received', 'retry', 'processing')
          ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) AS due
  WHERE event.id = due.id
-RETURNING event.id, event.event_id, event.source, event.received_at, event.raw, event.attempts
+RETURNING event.id, event.event_id, event.source, event.received_at, event.raw, event.attempts, event.endpoint_id,
+       CASE WHEN event.source = 'provider' THEN event.headers END
 
 -- name: take_turn
 -- One environment's events take effect one batch after another, so that handlers of two workers can't deadlock.
@@ -67,3 +69,7 @@ SELECT id, environment_id, event_id, encode(sha256, 'hex') FROM webhooks_inbound
 
 -- name: mark_conflicts_audited
 UPDATE webhooks_inboundconflict SET audited_at = %(now)s WHERE id = ANY(%(ids)s)
+
+-- name: schemes_of
+-- Of the provider's endpoints in one batch: whether their bodies are Lamba envelopes or somebody else's.
+SELECT id, scheme FROM webhooks_endpoint WHERE id = ANY(%(ids)s)
