@@ -13,7 +13,9 @@ PACE_WINDOW = timedelta(minutes=5)
 SERIES_MINUTES_MAX = 240
 QUIET_AFTER = timedelta(seconds=20)  # nothing moved for so long: say why
 OPEN_STATES = frozenset({JobState.SENDING, JobState.PAUSING, JobState.CANCELLING})
-StuckCode = Literal["no_workers", "rate_window", "provider_down", "lease_lost", "retries_waiting"]
+StuckCode = Literal[
+    "no_workers", "rate_window", "provider_down", "lease_lost", "retries_waiting", "send_window", "wave", "turns_waiting"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ def _why_stuck(scope: Scope, job: SendJob, counters: JobCounters, now: datetime)
     if job.state not in OPEN_STATES:
         return None
     if job.held_until is not None and job.held_until > now:
+        if job.held_code in ("send_window", "wave"):
+            return Stuck(job.held_code, job.held_reason, "It goes on by itself.", job.held_until)  # type: ignore[arg-type]
         return Stuck(
             "provider_down",
             f"The mail provider takes nothing: {job.held_reason}",
@@ -141,6 +145,8 @@ def _waiting_for_retries(scope: Scope, job: SendJob, counters: JobCounters) -> S
     found = one("delivery", "next_retry", {"environment": scope.environment_id, "job": job.pk})
     until = found[0] if found else None
     people = "1 person waits" if counters.retrying == 1 else f"{counters.retrying:,} people wait"
+    if job.pacing:
+        return Stuck("turns_waiting", f"{people} for their turn.", "It goes on by itself.", until)
     return Stuck("retries_waiting", f"{people} for the next attempt.", "It is tried again by itself.", until)
 
 

@@ -1,14 +1,14 @@
 """Shapes of jobs, messages, suppressions and captured mail in REST."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from rest_framework import serializers
 
 from delivery.accounts import ACCOUNT_NAMES
 from delivery.listing import Row
 from delivery.models import CapturedMail, SendJob, Suppression
-from delivery.progress import Progress, Stuck
+from delivery.progress import Progress, Stuck, StuckCode
 from lamba_campaigns.web.rest import StrictSerializer
 
 POSITIONS_MAX = 10_000
@@ -43,7 +43,7 @@ class MovedResponse(serializers.Serializer[Any]):
 
 class StuckResponse(serializers.Serializer[Any]):
     code = serializers.ChoiceField(
-        choices=["no_workers", "rate_window", "provider_down", "lease_lost", "retries_waiting"]
+        choices=list(get_args(StuckCode))
     )
     detail = serializers.CharField()
     nextStep = serializers.CharField()
