@@ -78,12 +78,10 @@ def campaign_states() -> str:
 
 def plan_limits() -> str:
     """The capacity dimensions and the plans."""
-    from datetime import UTC, datetime
-
     from limits import catalogue
     from limits.keys import DIMENSIONS
 
-    found = catalogue.at(datetime.now(UTC))
+    found = catalogue.shipped()
     keys = [[f"`{each.key}`", each.kind, each.label, each.detail] for each in DIMENSIONS.values()]
     plans = [
         [plan.name, *(_number(plan.limits.get(key)) for key in DIMENSIONS), ", ".join(sorted(plan.channels))]

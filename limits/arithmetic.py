@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from limits.entitlements import Entitlements
+from limits.entitlements import Count, Entitlements
 from limits.keys import CHANNEL_LABELS, CHANNEL_PREFIX, DIMENSIONS
 from limits.periods import Period
 
@@ -55,14 +55,6 @@ class Violation:
             "period": _period_json(self.period, self.time_zone),
             "overagePolicy": self.overage_policy,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A counter as it stands."""
-
-    used: int = 0
-    reserved: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from limits import entitlements, periods
-from limits.entitlements import Entitlements
+from limits.entitlements import Entitlements, Standing
 from limits.keys import CHANNEL_PREFIX, DIMENSIONS
 from limits.periods import Period
 from projects.scoping import Scope
@@ -25,7 +25,7 @@ def pool_of(scope: Scope) -> str:
     return f"workspace:{scope.workspace_id}" if scope.is_production else f"sandbox:{scope.environment_id}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Line:
     key: str
     start: datetime
@@ -35,13 +35,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Asks, resolved: whose counters, of which period, under which limits."""
+    """Asks, resolved: whose counters, of which period, under which limits, and how they stand."""
 
     pool: str
-    entitlements: Entitlements
+    standing: Standing
     asks: Mapping[str, int]
     lines: tuple[Line, ...]  # the counters it moves, in locking order
     at: datetime
+
+    @property
+    def entitlements(self) -> Entitlements:
+        return self.standing.entitlements
 
     def arrays(self) -> dict[str, Any]:
         return {
@@ -53,18 +57,19 @@ class Request:
         }
 
 
-def resolve(
-    scope: Scope, asks: Iterable[Ask], at: datetime, also: Iterable[tuple[str, datetime, datetime | None]] = ()
-) -> Request:
+def resolve(scope: Scope, asks: Iterable[Ask], at: datetime, purpose: str = "") -> Request:
+    """What `asks` come to at `at`, beside how the counters stand. One statement; nothing is locked."""
     summed: dict[str, int] = {}
     for ask in asks:
         assert ask.quantity >= 0 and (ask.key in DIMENSIONS or ask.key.startswith(CHANNEL_PREFIX)), ask
         summed[ask.key] = summed.get(ask.key, 0) + ask.quantity
-    found = entitlements.effective(scope=scope, at=at)
-    lines = {_line(key, quantity, found.period) for key, quantity in summed.items() if _is_counted(key)}
-    lines |= {Line(key, start, end, 0) for key, start, end in also}
-    order = sorted(lines, key=lambda line: (line.key, line.start))
-    return Request(pool_of(scope), found, summed, tuple(order), at)
+    pool = pool_of(scope)
+    found = entitlements.standing(
+        workspace_id=scope.workspace_id, at=at, pool=pool, environment_id=scope.environment_id, purpose=purpose
+    )
+    period = found.entitlements.period
+    lines = sorted(_line(key, n, period) for key, n in summed.items() if _is_counted(key))
+    return Request(pool, found, summed, tuple(lines), at)
 
 
 def _is_counted(key: str) -> bool:

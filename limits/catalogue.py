@@ -1,19 +1,25 @@
-"""What can be bought: plans and add-ons as versioned data in catalogue.yaml, with source and effective date."""
+"""What can be bought: plans and add-ons as versioned data, with source and effective date. A published version stands.
+
+The shipped catalogue.yaml is in force until the first version that `manage.py plans_load` published begins.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import yaml
 
+from lamba_campaigns.lib.canonical import digest
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
-from limits.keys import CHANNELS, DIMENSIONS
+from limits import sheets
+from limits.models import PlanCatalogue
 
 OveragePolicy = Literal["block", "allow", "grace"]
+VERSIONS_KEPT: Final = 64  # read versions, in each process; they never change
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,7 @@ class Overage:
     policy: OveragePolicy = "block"
     cap: int = 0  # messages per period under `allow`
     price_per_thousand: Decimal = Decimal(0)
-    grace_percent: int = 0  # once per period under `grace`
+    grace_percent: int = 0  # of the limit, in each period, under `grace`
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +76,49 @@ class Catalogue:
         return self.add_ons[sku]
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """That a version exists, and from when it counts."""
+
+    version: str
+    effective_from: datetime
+    digest: str  # hex SHA-256 of its content
+
+
 def at(moment: datetime) -> Catalogue:
-    """The catalogue in force at `moment`; the first one for any time before it."""
-    found = [each for each in _all() if each.effective_from <= moment]
-    return found[-1] if found else _all()[0]
+    """The catalogue in force at `moment`."""
+    rows = PlanCatalogue.objects.filter(effective_from__lte=moment).order_by("effective_from")
+    return in_force([Published(row.version, row.effective_from, row.digest) for row in rows], moment)
+
+
+def in_force(published: list[Published], moment: datetime) -> Catalogue:
+    """The newest of `published` that has begun at `moment`, else the shipped one."""
+    begun = [each for each in published if each.effective_from <= moment]
+    if not begun:
+        return shipped()
+    newest = max(begun, key=lambda each: each.effective_from)
+    return _stored(newest.version, newest.digest)
+
+
+@cache
+def shipped() -> Catalogue:
+    """The demo figures of this repository."""
+    file = yaml.safe_load(resources.files("limits").joinpath("catalogue.yaml").read_text())
+    return read(sheets.split(file)[0])
+
+
+def read(sheet: sheets.Sheet) -> Catalogue:
+    """One checked version as plans and add-ons."""
+    day: date = sheet["effective_from"]
+    plans = {each["id"]: _plan(rank, each) for rank, each in enumerate(sheet["plans"])}
+    add_ons = {each["sku"]: _add_on(each) for each in sheet["add_ons"]}
+    return Catalogue(sheet["version"], sheets.midnight(day), sheet["source"], sheet["currency"], plans, add_ons)
+
+
+def overage_of(raw: Mapping[str, Any]) -> Overage:
+    return Overage(
+        raw["policy"], raw.get("cap", 0), Decimal(raw.get("price_per_thousand", "0")), raw.get("grace_percent", 0)
+    )
 
 
 def _unknown(field: str, given: str, known: Mapping[str, Any]) -> Invalid:
@@ -85,35 +130,19 @@ def _unknown(field: str, given: str, known: Mapping[str, Any]) -> Invalid:
     )
 
 
-@cache
-def _all() -> tuple[Catalogue, ...]:
-    raw = yaml.safe_load(resources.files("limits").joinpath("catalogue.yaml").read_text())
-    found = [_read(each, raw["source"], raw["currency"]) for each in raw["catalogues"]]
-    return tuple(sorted(found, key=lambda each: each.effective_from))
-
-
-def _read(raw: Mapping[str, Any], source: str, currency: str) -> Catalogue:
-    day: date = raw["effective_from"]
-    plans = {each["id"]: _plan(rank, each) for rank, each in enumerate(raw["plans"])}
-    add_ons = {each["sku"]: _add_on(each, plans) for each in raw["add_ons"]}
-    return Catalogue(raw["version"], datetime.combine(day, time(), UTC), source, currency, plans, add_ons)
+@lru_cache(maxsize=VERSIONS_KEPT)
+def _stored(version: str, expected: str) -> Catalogue:
+    row = PlanCatalogue.objects.get(version=version)
+    assert digest(row.content).hex() == expected == row.digest, f"catalogue {version} is not what was published"
+    return read(sheets.from_json(row.content))
 
 
 def _plan(rank: int, raw: Mapping[str, Any]) -> Plan:
-    assert set(raw["limits"]) == set(DIMENSIONS), f"{raw['id']} must say every limit"
-    assert set(raw["channels"]) <= set(CHANNELS)
-    given = raw["overage"]
-    overage = Overage(
-        given["policy"],
-        given.get("cap", 0),
-        Decimal(given.get("price_per_thousand", "0")),
-        given.get("grace_percent", 0),
-    )
+    overage = overage_of(raw["overage"])
     channels = frozenset(raw["channels"])
     return Plan(raw["id"], raw["name"], rank, Decimal(raw["price"]), raw["limits"], channels, overage)
 
 
-def _add_on(raw: Mapping[str, Any], plans: Mapping[str, Plan]) -> AddOn:
+def _add_on(raw: Mapping[str, Any]) -> AddOn:
     adds: Mapping[str, int] = raw.get("adds", {})
-    assert set(adds) <= set(DIMENSIONS) and set(raw["plans"]) <= set(plans)
     return AddOn(raw["sku"], raw["name"], Decimal(raw["price"]), adds, raw.get("channel", ""), frozenset(raw["plans"]))

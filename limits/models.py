@@ -16,6 +16,18 @@ def _add_on_id() -> str:
     return new_id("ado")
 
 
+class PlanCatalogue(models.Model):
+    """A published version of plans and add-ons. Append-only: what was sold under it can always be read."""
+
+    version = models.CharField(max_length=40, unique=True)
+    effective_from = models.DateTimeField(unique=True)
+    source = models.TextField()
+    content = models.JSONField()  # as limits.sheets checks it
+    digest = models.CharField(max_length=64)  # hex SHA-256 of the content's canonical bytes
+    published_by = models.CharField(max_length=200)
+    published_at = models.DateTimeField()
+
+
 class Subscription(models.Model):
     """Which plan a workspace has from `effective_from` on. The newest one that has begun counts."""
 
@@ -27,7 +39,7 @@ class Subscription(models.Model):
     workspace = models.ForeignKey("projects.Workspace", models.PROTECT, related_name="+")
     plan = models.CharField(max_length=40)
     effective_from = models.DateTimeField()
-    overrides = models.JSONField(default=dict, blank=True)  # limit key -> number or null (unlimited), agreed by hand
+    overrides = models.JSONField(default=dict, blank=True)  # limit -> number or null (no limit); overage -> policy
     anchor_day = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(31)])
     time_zone = models.CharField(max_length=64, default="UTC")  # periods begin at midnight in it
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
@@ -96,6 +108,7 @@ class Reservation(ScopedModel):
     plan = models.CharField(max_length=40)
     asks = models.JSONField()  # [[key, quantity], …] as asked: the caps and channels too
     overage_quantity = models.BigIntegerField(default=0)
+    grace_quantity = models.BigIntegerField(default=0)  # messages over the limit that the plan forgives
     overage_amount = models.DecimalField(max_digits=12, decimal_places=2, default=0)
     actor_id = models.CharField(max_length=64)  # who reserved, and accepted the overage if there is any
     actor_label = models.CharField(max_length=200)

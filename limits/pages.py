@@ -13,10 +13,10 @@ from lamba_campaigns.web import navigation
 from lamba_campaigns.web.navigation import Item, Meter
 from lamba_campaigns.web.states import register_states
 from limits import entitlements, usage, warnings
-from limits.arithmetic import Count, overage_left
+from limits.arithmetic import overage_left
 from limits.asks import pool_of
 from limits.catalogue import AddOn, Plan
-from limits.entitlements import Entitlements
+from limits.entitlements import Count, Entitlements
 from limits.keys import CHANNEL_LABELS, CHANNELS, DIMENSIONS
 from limits.models import LimitWarning, Reservation, ReservationLine
 from limits.refusal import money
@@ -101,8 +101,9 @@ def register_all() -> None:
 
 def sidebar_meter(scope: Scope) -> Meter:
     """Email volume of this period, at the foot of the menu."""
-    found = entitlements.effective(scope=scope, at=timezone.now())
-    line = next(line for line in usage.of(found, pool_of(scope)) if line.key == VOLUME)
+    standing = entitlements.standing(workspace_id=scope.workspace_id, at=timezone.now(), pool=pool_of(scope))
+    found = standing.entitlements
+    line = next(line for line in usage.of(standing) if line.key == VOLUME)
     return Meter(
         label=f"Emails, {usage.period_name(found)}",
         used=line.current,
@@ -114,9 +115,10 @@ def sidebar_meter(scope: Scope) -> Meter:
 
 def context(*, scope: Scope, now: datetime) -> dict[str, Any]:
     """Everything on the page."""
-    found = entitlements.effective(scope=scope, at=now)
+    standing = entitlements.standing(workspace_id=scope.workspace_id, at=now, pool=pool_of(scope))
+    found = standing.entitlements
     coming = entitlements.coming(workspace_id=scope.workspace_id, now=now)
-    limits = usage.of(found, pool_of(scope))
+    limits = usage.of(standing)
     columns = plan_columns(found, coming.plan if coming else "")
     return {
         "nav": "limits",

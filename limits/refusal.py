@@ -1,6 +1,7 @@
 """PlanLimitExceeded: the 402 with every violation at once, and the ways out in the order to try them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from math import ceil
 from typing import Any
@@ -9,12 +10,14 @@ from django.conf import settings
 
 from lamba_campaigns.lib.errors import DomainError
 from lamba_campaigns.web import navigation
-from limits.arithmetic import OVERAGE_KEY, Count, Violation, overage_left, price_of
+from limits.arithmetic import OVERAGE_KEY, Violation, judge, overage_left, price_of
+from limits.asks import Ask, Request, resolve
 from limits.catalogue import AddOn, Plan
-from limits.entitlements import Entitlements
+from limits.entitlements import Count, Entitlements
 from limits.keys import CHANNEL_PREFIX
 from projects.scoping import Scope
 
+PERIODS_AHEAD_MAX = 3  # that a refusal looks into
 REDUCIBLE = ("audience_per_campaign", OVERAGE_KEY)  # what a smaller audience cures
 
 
@@ -27,16 +30,12 @@ class PlanLimitExceeded(DomainError):
 
 
 def refuse(
-    *,
-    scope: Scope,
-    entitlements: Entitlements,
-    violations: Sequence[Violation],
-    counts: Mapping[str, Count],
-    asks: Mapping[str, int],
+    *, scope: Scope, request: Request, violations: Sequence[Violation], counts: Mapping[str, Count]
 ) -> PlanLimitExceeded:
-    """The refusal of `asks`. Carries Lamba's flat fields about the first violation, then all of them."""
+    """The refusal of `request`. Carries Lamba's flat fields about the first violation, then all of them."""
+    entitlements = request.entitlements
     first = violations[0]
-    ways = remedies(scope=scope, entitlements=entitlements, violations=violations, counts=counts, asks=asks)
+    ways = remedies(scope=scope, request=request, violations=violations, counts=counts)
     detail = sentence(violations)
     return PlanLimitExceeded(
         detail,
@@ -63,20 +62,19 @@ def sentence(violations: Sequence[Violation]) -> str:
 
 
 def remedies(
-    *,
-    scope: Scope,
-    entitlements: Entitlements,
-    violations: Sequence[Violation],
-    counts: Mapping[str, Count],
-    asks: Mapping[str, int],
+    *, scope: Scope, request: Request, violations: Sequence[Violation], counts: Mapping[str, Count]
 ) -> list[dict[str, Any]]:
-    """Upgrade, add-on, overage, a smaller audience, waiting: those that help, in this order."""
+    """Upgrade, add-on, overage, a smaller audience, waiting: those that help, in this order.
+
+    `action` is the REST call that does it; `change` is what to change in the thing that was refused.
+    """
+    entitlements = request.entitlements
     return [
-        *_upgrade(scope, entitlements, counts, asks, violations),
+        *_upgrade(scope, entitlements, counts, request.asks, violations),
         *_add_ons(scope, entitlements, violations),
         *_overage(entitlements, violations, counts),
         *_smaller_audience(violations),
-        *_wait(entitlements, violations),
+        *_wait(scope, request, violations),
     ]
 
 
@@ -104,8 +102,11 @@ def _plural(unit: str) -> str:
 
 def _day(violation: Violation) -> str:
     assert violation.period is not None
-    end = violation.period.end
-    return f"{end.day} {end:%b %Y %H:%M} UTC"
+    return _moment(violation.period.end)
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.day} {at:%b %Y %H:%M} UTC"
 
 
 def _upgrade(
@@ -132,6 +133,7 @@ def _upgrade(
                     "planName": plan.name,
                     "price": _price(plan.price, entitlements),
                     "url": url,
+                    "action": {"method": "PATCH", "path": "/api/v1/plan", "body": {"plan": plan.id}},
                     "resolves": [violation.limit for violation in violations],
                 }
             ]
@@ -171,6 +173,11 @@ def _add_ons(scope: Scope, entitlements: Entitlements, violations: Sequence[Viol
                     "quantity": units,
                     "price": _price(price, entitlements),
                     "url": _page(scope, f"add-{add_on.sku}", units),
+                    "action": {
+                        "method": "POST",
+                        "path": "/api/v1/add-ons",
+                        "body": {"sku": add_on.sku, "quantity": units},
+                    },
                     "resolves": [violation.limit],
                 }
             )
@@ -199,6 +206,7 @@ def _overage(
             "quantity": volume.shortfall,
             "estimate": _price(amount, entitlements),
             "how": f"Repeat the request with acceptOverage={volume.shortfall}.",
+            "change": {"acceptOverage": volume.shortfall},
             "resolves": [OVERAGE_KEY],
         }
     ]
@@ -213,14 +221,22 @@ def _smaller_audience(violations: Sequence[Violation]) -> list[dict[str, Any]]:
     return [{"kind": "reduce_audience", "label": label, "max": min(caps), "resolves": resolves}]
 
 
-def _wait(entitlements: Entitlements, violations: Sequence[Violation]) -> list[dict[str, Any]]:
-    """Until the next period, for counts that an empty period would take."""
-    waits = [each for each in violations if each.period is not None and each.requested <= each.allowed]
-    if not waits:
-        return []
-    label = f"Wait until {_day(waits[0])}"
-    until = entitlements.period.end.isoformat().replace("+00:00", "Z")
-    return [{"kind": "wait", "label": label, "until": until, "resolves": [violation.limit for violation in waits]}]
+def _wait(scope: Scope, request: Request, violations: Sequence[Violation]) -> list[dict[str, Any]]:
+    """Until the first period that takes it, with the plan and the holds that it will have."""
+    counted = [violation for violation in violations if violation.period is not None]
+    asks = [Ask(violation.limit, violation.requested) for violation in counted]
+    begins = request.entitlements.period.end
+    for _ in range(PERIODS_AHEAD_MAX if counted else 0):
+        later = resolve(scope, asks, begins)
+        left = judge(entitlements=later.entitlements, counts=later.standing.counts, asks=later.asks).violations
+        cured = [each.limit for each in counted if each.limit not in {violation.limit for violation in left}]
+        if cured:
+            until = begins.isoformat().replace("+00:00", "Z")
+            label = f"Wait until {_moment(begins)}"
+            change = {"scheduledAt": until}
+            return [{"kind": "wait", "label": label, "until": until, "change": change, "resolves": cured}]
+        begins = later.entitlements.period.end
+    return []
 
 
 def _price(amount: Decimal, entitlements: Entitlements) -> dict[str, str]:

@@ -1,24 +1,28 @@
 """Capacity that can't be overrun: reserve, settle, release. Callers need this module only.
 
-All limits of a request are held in one transaction, all or nothing. Counter rows are locked in the order of their keys;
-call `reserve` once per transaction and hold nothing of limits before it, then nobody can deadlock. A purpose
-(`launch:cmp_…`) holds once: repeating a reserve, settle or release changes nothing.
+All limits of a request are held in one transaction, all or nothing. What is judged is read without a lock and guarded
+when it is written; a counter that moved in between is locked and judged again. Locks are taken in this order: the
+reservation's row, then counters in the order of their keys; call `reserve` once per transaction and hold nothing of
+limits before it, then nobody can deadlock. A purpose (`launch:cmp_…`) holds once: repeating a reserve, settle or
+release changes nothing.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from audit import chain
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.ids import new_id
 from limits import arithmetic, warnings
-from limits.arithmetic import Count, Verdict, Violation
-from limits.asks import Ask, Request, resolve
+from limits.arithmetic import Verdict, Violation
+from limits.asks import Ask, Line, Request, resolve
+from limits.entitlements import Count
 from limits.keys import COUNTED_ONCE, DIMENSIONS
-from limits.models import Reservation
+from limits.models import Reservation, ReservationLine
 from limits.refusal import PlanLimitExceeded, refuse
 from limits.subscriptions import add_add_on, change_plan
 from limits.usage import LimitUsage, usage
@@ -42,6 +46,7 @@ __all__ = [
 ]
 
 HOLD_TIME = timedelta(hours=24)  # after its send time a hold that nobody uses or claims is given back
+TRIES_MAX = 3  # the second one locks first; the third is for a purpose that ends between two statements
 ALIVE = (Reservation.State.HELD, Reservation.State.SETTLED)
 
 
@@ -58,9 +63,8 @@ def check(
 
     With `purpose`, what that purpose holds already is not counted against it.
     """
-    request = resolve(scope, asks, at)
-    counts = _minus_held(scope, purpose, _counts("read_counters", request))
-    return _judge(request, counts, accept_overage).violations
+    request = resolve(scope, asks, at, purpose)
+    return _judge(request, _minus_held(scope, request), accept_overage).violations
 
 
 def refusal_of(
@@ -73,10 +77,12 @@ def refusal_of(
     accept_overage: int | None = None,
 ) -> PlanLimitExceeded | None:
     """The 402 that reserve() would raise now, with its remedies, or None. For preflight; nothing is written."""
-    request = resolve(scope, asks, at)
-    counts = _minus_held(scope, purpose, _counts("read_counters", request))
+    request = resolve(scope, asks, at, purpose)
+    counts = _minus_held(scope, request)
     verdict = _judge(request, counts, accept_overage)
-    return _refusal(scope, request, verdict, counts) if verdict.violations else None
+    if not verdict.violations:
+        return None
+    return refuse(scope=scope, request=request, violations=verdict.violations, counts=counts)
 
 
 def reserve(
@@ -96,25 +102,15 @@ def reserve(
     gets its reservation back unchanged.
     """
     sql.require_transaction()
-    sql.rows("limits", "hold_purpose", {"name": f"limits:{scope.environment_id}:{purpose}"})
-    existing: Reservation | None = (
-        Reservation.objects.within(scope).filter(purpose=purpose, state__in=ALIVE).order_by("-pk").first()
-    )
-    if existing is not None:
-        return existing
-    request = resolve(scope, asks, at)
-    counts = _lock(request)
-    verdict = _judge(request, counts, accept_overage)
-    if verdict.violations:
-        raise _refusal(scope, request, verdict, counts)
-    _add_reserved(request, verdict)
-    found = _insert(scope, actor, purpose, request, verdict, now)
-    warnings.note(
-        scope=scope, pool=request.pool, entitlements=request.entitlements, counts=_after(request, counts), now=now
-    )
-    if verdict.overage:
-        _record_overage(scope, actor, found, request, now)
-    return found
+    for attempt in range(TRIES_MAX):
+        request = resolve(scope, asks, at, purpose)
+        if attempt:  # somebody was faster: take turns, and judge what nobody can move any more
+            _lock(request.pool, request.lines)
+            request = resolve(scope, asks, at, purpose)
+        found = _take(scope, actor, purpose, request, accept_overage, now)
+        if found is not None:
+            return found
+    raise AssertionError(f"{purpose} was reserved and ended {TRIES_MAX} times while this reserve ran")
 
 
 def adjust(
@@ -127,14 +123,19 @@ def adjust(
     accept_overage: int | None = None,
     now: datetime,
 ) -> Reservation:
-    """The hold of `purpose` is `asks` afterwards, whatever it was before. PlanLimitExceeded: as before."""
+    """The hold of `purpose` is `asks` afterwards, whatever it was before. PlanLimitExceeded: as before.
+
+    Call it under a lock of the thing that the purpose stands for.
+    """
     sql.require_transaction()
-    sql.rows("limits", "hold_purpose", {"name": f"limits:{scope.environment_id}:{purpose}"})
-    held = Reservation.objects.within(scope).filter(purpose=purpose, state=Reservation.State.HELD).first()
-    lines = list(held.lines.within(scope).values_list("limit_key", "period_start", "period_end")) if held else []
+    held = _held(scope, purpose)
     with transaction.atomic():  # a refusal gives the old hold back
-        _lock(resolve(scope, asks, at, also=lines))
-        release(scope=scope, purpose=purpose, now=now)
+        if held is not None and held.state == Reservation.State.HELD:
+            rows = Reservation.objects.within(scope).get(pk=held.id).lines.within(scope)
+            lines = {Line(row.limit_key, row.period_start, row.period_end, 0) for row in rows}
+            asked = {Line(line.key, line.start, line.end, 0) for line in resolve(scope, asks, at).lines}
+            _lock(held.pool, sorted(lines | asked, key=lambda line: (line.key, line.start)))
+            release(scope=scope, purpose=purpose, now=now)
         return reserve(
             scope=scope, actor=actor, purpose=purpose, asks=asks, at=at, accept_overage=accept_overage, now=now
         )
@@ -196,24 +197,64 @@ class _Held:
     expires_at: datetime | None
 
 
-def _lock(request: Request) -> dict[str, Count]:
-    counts = _counts("lock_counters", request)
-    if len(counts) < len({line.key for line in request.lines}):
-        sql.execute("limits", "make_counters", request.arrays())
-        counts = _counts("lock_counters", request)
+def _take(
+    scope: Scope, actor: Actor, purpose: str, request: Request, accept_overage: int | None, now: datetime
+) -> Reservation | None:
+    """The hold, or None when a counter moved between reading and writing."""
+    if request.standing.reservation is not None:
+        return _alive(scope, purpose)
+    counts = request.standing.counts
+    verdict = _judge(request, counts, accept_overage)
+    if verdict.violations:
+        raise refuse(scope=scope, request=request, violations=verdict.violations, counts=counts)
+    row = _row(scope, actor, purpose, request, verdict, now)
+    number = _write(row, request, verdict)
+    if not number:
+        return _alive(scope, purpose) if number == 0 else None
+    row.pk, row._state.adding, row._state.db = number, False, DEFAULT_DB_ALIAS
+    warnings.note(
+        scope=scope,
+        pool=request.pool,
+        entitlements=request.entitlements,
+        counts=_after(request, counts),
+        told=request.standing.told,
+        now=now,
+    )
+    _record_passed(scope, actor, row, request, now)
+    return row
+
+
+def _alive(scope: Scope, purpose: str) -> Reservation | None:
+    found: Reservation | None = (
+        Reservation.objects.within(scope).filter(purpose=purpose, state__in=ALIVE).order_by("-pk").first()
+    )
+    return found
+
+
+def _lock(pool: str, lines: Sequence[Line]) -> None:
+    """Each counter exists and is locked, in the order of `lines`, which are sorted."""
+    arrays = {
+        "pool": pool,
+        "keys": [line.key for line in lines],
+        "starts": [line.start for line in lines],
+        "ends": [line.end for line in lines],
+    }
+    if len(sql.rows("limits", "lock_counters", arrays)) < len(lines):
+        sql.execute("limits", "make_counters", arrays)
+        sql.rows("limits", "lock_counters", arrays)
+
+
+def _minus_held(scope: Scope, request: Request) -> Mapping[str, Count]:
+    """The counters without what the purpose holds itself in the same period."""
+    counts = dict(request.standing.counts)
+    if request.standing.reservation is None:
+        return counts
+    starts = {line.key: line.start for line in request.lines}
+    lines = ReservationLine.objects.within(scope).filter(reservation=request.standing.reservation, held__gt=0)
+    for key, start, held in lines.values_list("limit_key", "period_start", "held"):
+        if starts.get(key) == start:
+            counts[key] = Count(counts[key].used, counts[key].reserved - held)
     return counts
-
-
-def _counts(name: str, request: Request) -> dict[str, Count]:
-    return {key: Count(used, reserved) for key, used, reserved in sql.rows("limits", name, request.arrays())}
-
-
-def _minus_held(scope: Scope, purpose: str, counts: Mapping[str, Count]) -> dict[str, Count]:
-    if not purpose:
-        return dict(counts)
-    held = Reservation.objects.within(scope).filter(purpose=purpose, state=Reservation.State.HELD).first()
-    mine = {line.limit_key: line.held for line in held.lines.within(scope)} if held else {}
-    return {key: Count(count.used, count.reserved - mine.get(key, 0)) for key, count in counts.items()}
 
 
 def _judge(request: Request, counts: Mapping[str, Count], accept_overage: int | None) -> Verdict:
@@ -222,19 +263,24 @@ def _judge(request: Request, counts: Mapping[str, Count], accept_overage: int | 
     )
 
 
-def _refusal(scope: Scope, request: Request, verdict: Verdict, counts: Mapping[str, Count]) -> PlanLimitExceeded:
-    return refuse(
-        scope=scope,
-        entitlements=request.entitlements,
-        violations=verdict.violations,
-        counts=counts,
-        asks=request.asks,
+def _write(row: Reservation, request: Request, verdict: Verdict) -> int | None:
+    names = ("environment_id", "pool", "purpose", "public_id", "at", "expires_at", "plan", "overage_quantity")
+    more = ("grace_quantity", "overage_amount", "actor_id", "actor_label", "created_at")
+    found = sql.one(
+        "limits",
+        "reserve",
+        {
+            **{name: getattr(row, name) for name in (*names, *more)},
+            **request.arrays(),
+            "asks": json.dumps(row.asks),
+            "line_ids": [new_id("rln") for _ in request.lines],
+            "ceilings": _ceilings(request, verdict),
+            "judged": _judged(request, verdict),
+        },
     )
-
-
-def _add_reserved(request: Request, verdict: Verdict) -> None:
-    moved = sql.execute("limits", "add_reserved", request.arrays() | {"ceilings": _ceilings(request, verdict)})
-    assert moved == len(request.lines), "the counters were locked and judged: they must take it"
+    assert found is not None
+    number: int | None = found[0]
+    return number
 
 
 def _ceilings(request: Request, verdict: Verdict) -> list[int | None]:
@@ -245,14 +291,24 @@ def _ceilings(request: Request, verdict: Verdict) -> list[int | None]:
     return [None if (top := limits[line.key]) is None else top + above.get(line.key, 0) for line in request.lines]
 
 
+def _judged(request: Request, verdict: Verdict) -> list[int | None]:
+    """Where a counter must still stand: what is charged over the limit was computed from it."""
+    if not verdict.overage and not verdict.grace:
+        return [None for _ in request.lines]
+    stands = request.standing.counts.get(arithmetic.OVERAGE_KEY, Count())
+    return [stands.used + stands.reserved if line.key == arithmetic.OVERAGE_KEY else None for line in request.lines]
+
+
 def _after(request: Request, counts: Mapping[str, Count]) -> dict[str, Count]:
-    return {line.key: Count(counts[line.key].used, counts[line.key].reserved + line.quantity) for line in request.lines}
+    found = {line.key: counts.get(line.key, Count()) for line in request.lines}
+    return {line.key: Count(found[line.key].used, found[line.key].reserved + line.quantity) for line in request.lines}
 
 
-def _insert(scope: Scope, actor: Actor, purpose: str, request: Request, verdict: Verdict, now: datetime) -> Reservation:
+def _row(scope: Scope, actor: Actor, purpose: str, request: Request, verdict: Verdict, now: datetime) -> Reservation:
     expires = any(DIMENSIONS[line.key].kind == "counter" for line in request.lines)
-    found: Reservation = Reservation.objects.create(
+    return Reservation(
         environment_id=scope.environment_id,
+        public_id=new_id("res"),
         pool=request.pool,
         purpose=purpose,
         at=request.at,
@@ -260,32 +316,30 @@ def _insert(scope: Scope, actor: Actor, purpose: str, request: Request, verdict:
         plan=request.entitlements.plan_id,
         asks=sorted(request.asks.items()),
         overage_quantity=verdict.overage,
+        grace_quantity=verdict.grace,
         overage_amount=arithmetic.price_of(request.entitlements, verdict.overage),
         actor_id=actor.id,
         actor_label=actor.label[:200],
         created_at=now,
     )
-    if request.lines:
-        ids = [new_id("rln") for _ in request.lines]
-        where = {"environment_id": scope.environment_id, "reservation_id": found.pk, "now": now, "public_ids": ids}
-        sql.execute("limits", "insert_lines", request.arrays() | where)
-    return found
 
 
-def _record_overage(scope: Scope, actor: Actor, found: Reservation, request: Request, now: datetime) -> None:
+def _record_passed(scope: Scope, actor: Actor, found: Reservation, request: Request, now: datetime) -> None:
+    """A hold over the limit is a decision: what is to be paid for it, or that the plan forgives it."""
+    if not found.overage_quantity and not found.grace_quantity:
+        return
+    action, messages = ("limit.grace_used", found.grace_quantity)
+    paid: dict[str, str] = {}
+    if found.overage_quantity:
+        action, messages = "limit.overage_reserved", found.overage_quantity
+        paid = {"estimate": str(found.overage_amount), "currency": request.entitlements.catalogue.currency}
     chain.record(
         scope=scope,
         actor=actor,
-        action="limit.overage_accepted",
+        action=action,
         subject=chain.Subject("reservation", found.public_id, found.purpose),
         now=now,
-        after={
-            "purpose": found.purpose,
-            "messages": found.overage_quantity,
-            "estimate": str(found.overage_amount),
-            "currency": request.entitlements.catalogue.currency,
-            "plan": found.plan,
-        },
+        after={"purpose": found.purpose, "messages": messages, "plan": found.plan} | paid,
     )
 
 

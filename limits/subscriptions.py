@@ -6,7 +6,7 @@ from datetime import datetime
 from audit import chain
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid
-from limits import billing, catalogue, entitlements
+from limits import billing, catalogue, entitlements, periods
 from limits.models import Subscription, WorkspaceAddOn
 from projects.models import Workspace
 from projects.scoping import Actor, Scope
@@ -44,7 +44,7 @@ def start(
 ) -> Subscription:
     """The workspace has `plan` from `now` on. For the first plan, for the demo and for tests; nothing is audited."""
     sql.require_transaction()
-    catalogue.at(now).plan(plan)
+    catalogue.at(periods.period_at(anchor_day=anchor_day, time_zone=time_zone, at=now).start).plan(plan)
     return Subscription.objects.create(
         workspace_id=workspace_id,
         plan=plan,

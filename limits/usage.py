@@ -5,13 +5,10 @@ from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q
-
-from limits import entitlements, periods
+from limits import entitlements
 from limits.asks import pool_of
-from limits.entitlements import Entitlements
+from limits.entitlements import Count, Entitlements, Standing
 from limits.keys import DIMENSIONS
-from limits.models import UsageCounter
 from projects.scoping import Scope
 
 WARN_PERCENT = 75  # from here on a bar is amber
@@ -72,13 +69,11 @@ class LimitUsage:
 
 def usage(*, scope: Scope, now: datetime) -> tuple[LimitUsage, ...]:
     """Every limit of the scope's pool, in the order of keys.DIMENSIONS."""
-    return of(entitlements.effective(scope=scope, at=now), pool_of(scope))
+    return of(entitlements.standing(workspace_id=scope.workspace_id, at=now, pool=pool_of(scope)))
 
 
-def of(found: Entitlements, pool: str) -> tuple[LimitUsage, ...]:
-    begins = Q(period_start=periods.ALWAYS) | Q(period_start=found.period.start)
-    counters = {row.limit_key: row for row in UsageCounter.objects.filter(begins, pool=pool)}
-    return tuple(_line(found, key, counters.get(key)) for key in DIMENSIONS)
+def of(standing: Standing) -> tuple[LimitUsage, ...]:
+    return tuple(_line(standing.entitlements, key, standing.counts.get(key, Count())) for key in DIMENSIONS)
 
 
 def tiles(*, scope: Scope, now: datetime) -> tuple[LimitUsage, ...]:
@@ -100,9 +95,9 @@ def period_name(found: Entitlements) -> str:
     return f"{start:%B}" if start.day == 1 else f"{day(found, start)} to {day(found, end)}"
 
 
-def _line(found: Entitlements, key: str, counter: UsageCounter | None) -> LimitUsage:
+def _line(found: Entitlements, key: str, count: Count) -> LimitUsage:
     dimension = DIMENSIONS[key]
-    used, reserved = (counter.used, counter.reserved) if counter else (0, 0)
+    used, reserved = count.used, count.reserved
     if dimension.kind == "gauge":
         used, reserved = used + reserved, 0
     counted = dimension.kind == "counter"

@@ -1,13 +1,12 @@
 """80 %, 100 % and over: told once per period and threshold, as a row, an event and a notice on the page."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final
 
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.ids import new_id
-from limits.arithmetic import Count
-from limits.entitlements import Entitlements
+from limits.entitlements import Count, Entitlements
 from limits.keys import DIMENSIONS
 from limits.models import LimitWarning
 from projects.scoping import Scope
@@ -17,15 +16,28 @@ OVER: Final = 101  # the threshold past 100 percent
 THRESHOLDS: Final = (80, 100, OVER)
 
 
-def note(*, scope: Scope, pool: str, entitlements: Entitlements, counts: Mapping[str, Count], now: datetime) -> None:
-    """Each threshold of a period that `counts` reach for the first time becomes a row and one event."""
+def note(
+    *,
+    scope: Scope,
+    pool: str,
+    entitlements: Entitlements,
+    counts: Mapping[str, Count],
+    told: Collection[tuple[str, int]] = (),
+    now: datetime,
+) -> None:
+    """Each threshold of a period that `counts` reach for the first time becomes a row and one event.
+
+    `told` are those that were told before: it spares asking, the row decides.
+    """
     for key, count in sorted(counts.items()):
         allowed = entitlements.limits[key]
         if DIMENSIONS[key].kind != "counter" or not allowed:
             continue
         current = count.used + count.reserved
         for threshold in crossed(current, allowed):
-            if _is_new(scope, pool, entitlements, key, threshold, current, allowed, now):
+            if (key, threshold) not in told and _is_new(
+                scope, pool, entitlements, key, threshold, current, allowed, now
+            ):
                 _publish(scope, entitlements, key, threshold, current, allowed, now)
 
 

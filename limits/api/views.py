@@ -24,8 +24,11 @@ class LimitList(RestView):
 
     @extend_schema(tags=["Limits"], operation_id="readLimits", responses=shapes.LimitsResponse)
     def get(self, request: Request) -> Response:
-        found = entitlements.effective(scope=self.scope, at=timezone.now())
-        lines = [line.as_json() for line in usage.of(found, pool_of(self.scope))]
+        standing = entitlements.standing(
+            workspace_id=self.scope.workspace_id, at=timezone.now(), pool=pool_of(self.scope)
+        )
+        found = standing.entitlements
+        lines = [line.as_json() for line in usage.of(standing)]
         return Response(shapes.limits_json(found, self.scope.environment, lines))
 
 

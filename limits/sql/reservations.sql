@@ -1,6 +1,40 @@
--- name: hold_purpose
--- Two reservers of one purpose take turns; other purposes never wait here. Released at the transaction's end.
+-- name: take_turns
+-- Whoever names the same thing waits here until the other's transaction has ended.
 SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0));
+
+-- name: standing
+-- All that a judgement needs, in one round trip: the subscription at a moment, units of add-ons, published catalogues,
+-- and, with a pool, its counters, its warnings and the reservation that the purpose has.
+SELECT subscription.plan, subscription.overrides, subscription.anchor_day, subscription.time_zone,
+    (SELECT jsonb_object_agg(sku, units) FROM (
+        SELECT sku, sum(quantity) AS units FROM limits_workspaceaddon
+        WHERE workspace_id = %(workspace_id)s AND effective_from <= %(at)s
+          AND (effective_to IS NULL OR effective_to > %(at)s)
+        GROUP BY sku) bought),
+    (SELECT array_agg(version ORDER BY id) FROM limits_plancatalogue),
+    (SELECT array_agg(effective_from ORDER BY id) FROM limits_plancatalogue),
+    (SELECT array_agg(digest ORDER BY id) FROM limits_plancatalogue),
+    counters.keys, counters.starts, counters.used, counters.reserved,
+    told.keys, told.starts, told.thresholds,
+    (SELECT id FROM limits_reservation
+     WHERE environment_id = %(environment_id)s AND purpose = %(purpose)s AND state IN ('held', 'settled'))
+FROM (SELECT 1) AS always
+LEFT JOIN LATERAL (
+    SELECT plan, overrides, anchor_day, time_zone FROM limits_subscription
+    WHERE workspace_id = %(workspace_id)s AND effective_from <= %(at)s AND status = 'active'
+    ORDER BY effective_from DESC LIMIT 1
+) subscription ON true
+CROSS JOIN LATERAL (
+    SELECT array_agg(limit_key) AS keys, array_agg(period_start) AS starts,
+           array_agg(used) AS used, array_agg(reserved) AS reserved
+    FROM limits_usagecounter
+    WHERE pool = %(pool)s AND period_start <= %(at)s AND (period_end IS NULL OR period_end > %(at)s)
+) counters
+CROSS JOIN LATERAL (
+    SELECT array_agg(limit_key) AS keys, array_agg(period_start) AS starts, array_agg(threshold) AS thresholds
+    FROM limits_limitwarning
+    WHERE pool = %(pool)s AND period_start > %(at)s - interval '40 days' AND period_start <= %(at)s
+) told;
 
 -- name: make_counters
 INSERT INTO limits_usagecounter (pool, limit_key, period_start, period_end, used, reserved)
@@ -20,37 +54,13 @@ WHERE counter.pool = %(pool)s
 ORDER BY counter.limit_key, counter.period_start
 FOR UPDATE OF counter;
 
--- name: read_counters
-SELECT counter.limit_key, counter.used, counter.reserved
-FROM limits_usagecounter counter
-JOIN unnest(%(keys)s::text[], %(starts)s::timestamptz[]) AS asked (limit_key, period_start)
-  ON counter.limit_key = asked.limit_key AND counter.period_start = asked.period_start
-WHERE counter.pool = %(pool)s;
-
--- name: add_reserved
--- Guarded although the rows are locked: should a lock ever be missing, fewer rows come back and nothing is overrun.
-UPDATE limits_usagecounter AS counter SET reserved = counter.reserved + asked.quantity
-FROM unnest(%(keys)s::text[], %(starts)s::timestamptz[], %(quantities)s::bigint[], %(ceilings)s::bigint[])
-     AS asked (limit_key, period_start, quantity, ceiling)
-WHERE counter.pool = %(pool)s AND counter.limit_key = asked.limit_key AND counter.period_start = asked.period_start
-  AND (asked.quantity = 0 OR asked.ceiling IS NULL
-       OR counter.used + counter.reserved + asked.quantity <= asked.ceiling);
-
--- name: insert_lines
-WITH line AS (
-    INSERT INTO limits_reservationline
-        (public_id, environment_id, reservation_id, limit_key, period_start, period_end, quantity, held, used)
-    SELECT new.public_id, %(environment_id)s, %(reservation_id)s, new.limit_key, new.period_start, new.period_end,
-           new.quantity, new.quantity, 0
-    FROM unnest(%(public_ids)s::text[], %(keys)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
-                %(quantities)s::bigint[]) AS new (public_id, limit_key, period_start, period_end, quantity)
-    RETURNING limit_key, period_start, quantity
-)
-INSERT INTO limits_usageentry (environment_id, pool, limit_key, period_start, delta_used, delta_reserved, reason,
-                               reservation_id, event_key, occurred_at)
-SELECT %(environment_id)s, %(pool)s, limit_key, period_start, 0, quantity, 'reserve', %(reservation_id)s, 'reserve',
-       %(now)s
-FROM line;
+-- name: reserve
+-- A function of the database: one round trip, and the counters are locked last. NULL: a counter would pass its ceiling.
+SELECT limits_reserve(
+    %(environment_id)s, %(pool)s, %(purpose)s, %(public_id)s, %(at)s, %(expires_at)s, %(plan)s, %(asks)s::jsonb,
+    %(overage_quantity)s, %(grace_quantity)s, %(overage_amount)s, %(actor_id)s, %(actor_label)s, %(created_at)s,
+    %(line_ids)s::text[], %(keys)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
+    %(quantities)s::bigint[], %(ceilings)s::bigint[], %(judged)s::bigint[]);
 
 -- name: settle
 -- One round trip per chunk: the entry decides whether this event is new; line and counter move only if it is.

@@ -39,7 +39,7 @@ RANK = list(PLANS)
 VOLUME, MONTHLY, ACTIVE = "included_email_volume", "email_campaigns_per_month", "active_campaigns"
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-EXAMPLES = int(os.environ.get("LAMBA_TEST_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("LAMBA_TEST_EXAMPLES", "20"))
 Key = tuple[str, datetime]
 
 

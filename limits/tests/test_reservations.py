@@ -193,7 +193,7 @@ def test_overage_needs_consent_and_is_recorded_with_who_and_how_much(
     found = reserve("launch:cmp_2", included_email_volume=61_840, accept_overage=39_940)
 
     assert (found.overage_quantity, str(found.overage_amount), found.actor_label) == (39_940, "31.95", "Alice")
-    entry = AuditEntry.objects.get(action="limit.overage_accepted")
+    entry = AuditEntry.objects.get(action="limit.overage_reserved")
     assert entry.after is not None and entry.after["messages"] == 39_940 and entry.after["estimate"] == "31.95"
 
 
@@ -320,6 +320,7 @@ def test_the_402_has_exactly_this_shape(growth: Subscription, reserve: Reserve, 
                 "planName": "Scale",
                 "price": {"amount": "399.00", "currency": "USD"},
                 "url": f"{page}?confirm=plan-scale",
+                "action": {"method": "PATCH", "path": "/api/v1/plan", "body": {"plan": "scale"}},
                 "resolves": ["audience_per_campaign", "included_email_volume"],
             },
             {
@@ -329,6 +330,11 @@ def test_the_402_has_exactly_this_shape(growth: Subscription, reserve: Reserve, 
                 "quantity": 1,
                 "price": {"amount": "25.00", "currency": "USD"},
                 "url": f"{page}?confirm=add-email_50k",
+                "action": {
+                    "method": "POST",
+                    "path": "/api/v1/add-ons",
+                    "body": {"sku": "email_50k", "quantity": 1},
+                },
                 "resolves": ["included_email_volume"],
             },
             {
@@ -337,6 +343,7 @@ def test_the_402_has_exactly_this_shape(growth: Subscription, reserve: Reserve, 
                 "quantity": 39_940,
                 "estimate": {"amount": "31.95", "currency": "USD"},
                 "how": "Repeat the request with acceptOverage=39940.",
+                "change": {"acceptOverage": 39_940},
                 "resolves": ["included_email_volume"],
             },
             {
@@ -349,6 +356,7 @@ def test_the_402_has_exactly_this_shape(growth: Subscription, reserve: Reserve, 
                 "kind": "wait",
                 "label": "Wait until 1 Dec 2026 00:00 UTC",
                 "until": "2026-12-01T00:00:00Z",
+                "change": {"scheduledAt": "2026-12-01T00:00:00Z"},
                 "resolves": ["included_email_volume"],
             },
         ],
