@@ -44,6 +44,11 @@ def from_json(stored: Mapping[str, Any]) -> Sheet:
     return {**stored, "effective_from": date.fromisoformat(stored["effective_from"])}
 
 
+def is_count(value: Any) -> bool:
+    """A whole number that a limit can be."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= COUNT_MAX
+
+
 def _problems(file: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(file, dict) or set(file) != {"source", "currency", "catalogues"}:
         yield "#", "Say source, currency and catalogues, and nothing else."
@@ -92,7 +97,7 @@ def _plan(place: str, plan: Any) -> Iterator[tuple[str, str]]:
         yield f"{place}/limits", f"Say every limit once: {', '.join(DIMENSIONS)}."
     else:
         for key, value in plan["limits"].items():
-            if value is not None and not _is_count(value):
+            if value is not None and not is_count(value):
                 yield f"{place}/limits/{key}", "Use a whole number, or null for no limit."
     if not isinstance(plan["channels"], list) or not set(map(str, plan["channels"])) <= set(CHANNELS):
         yield f"{place}/channels", f"Use some of: {', '.join(CHANNELS)}."
@@ -109,11 +114,11 @@ def overage_problems(place: str, given: Any) -> Iterator[tuple[str, str]]:
         yield place, f"Say {', '.join(sorted(OVERAGE_KEYS[policy]))} for the policy {policy}."
         return
     if policy == "allow":
-        if not _is_count(given["cap"]):
+        if not is_count(given["cap"]):
             yield f"{place}/cap", "Use a whole number of messages per period."
         yield from _money(f"{place}/price_per_thousand", given["price_per_thousand"])
     percent = given.get("grace_percent", 1)
-    if not _is_count(percent) or not 1 <= percent <= GRACE_PERCENT_MAX:
+    if not is_count(percent) or not 1 <= percent <= GRACE_PERCENT_MAX:
         yield f"{place}/grace_percent", f"Use 1 to {GRACE_PERCENT_MAX}."
 
 
@@ -126,7 +131,7 @@ def _add_on(place: str, add_on: Any, plans: list[Any]) -> Iterator[tuple[str, st
     if not isinstance(add_on["plans"], list) or not set(map(str, add_on["plans"])) <= set(map(str, plans)):
         yield f"{place}/plans", "Name plans of this version."
     adds, channel = add_on.get("adds", {}), add_on.get("channel", "")
-    if not isinstance(adds, dict) or not set(adds) <= set(DIMENSIONS) or not all(map(_is_count, adds.values())):
+    if not isinstance(adds, dict) or not set(adds) <= set(DIMENSIONS) or not all(map(is_count, adds.values())):
         yield f"{place}/adds", "Use limits with whole numbers."
     if channel and channel not in CHANNELS:
         yield f"{place}/channel", f"Use one of: {', '.join(CHANNELS)}."
@@ -147,7 +152,3 @@ def _money(place: str, given: Any) -> Iterator[tuple[str, str]]:
         good = False
     if not good:
         yield place, 'Use an amount in quotes, such as "29.00".'
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= COUNT_MAX
