@@ -118,6 +118,13 @@ def history_of_person(*, scope: Scope, person_id: int, limit: int) -> list[Known
     return _known(statements.rows("history_of_person", params=params))
 
 
+def project_stored(*, scope: Scope, people: list[int]) -> None:
+    """What stands for these people becomes columns again, over columns that say nothing yet."""
+    require_transaction()
+    statements.count("won_of_stored", "projection", params={"environment": scope.environment_id, "people": people})
+    _project_roles(scope, people)
+
+
 def record_unsubscribed(
     *, scope: Scope, person_ids: Sequence[int], channel: str, occurred_at: datetime, source: str, now: datetime
 ) -> None:
@@ -203,8 +210,7 @@ def _forget(scope: Scope, people: list[int]) -> None:
     """Erase what was told before the deletion, then project what is left."""
     params = {"environment": scope.environment_id, "people": people, "outlives_deletion": OUTLIVES_DELETION}
     statements.count("forget", params=params)
-    statements.count("won_of_stored", "projection", params=params)
-    _project_roles(scope, people)
+    project_stored(scope=scope, people=people)
 
 
 def _project_roles(scope: Scope, people: list[int]) -> None:

@@ -1,6 +1,7 @@
 """Lamba's events become facts. A batch is a few statements, whatever its size; no event ever waits for another."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from django.utils import timezone
@@ -25,10 +26,7 @@ _PROFILE: Final = {
     "timeZone": "time_zone",
     "country": "country",
 }
-Told = Iterator[tuple[str, Any]]  # (field, value)
-
-
-@handles(
+TYPES: Final = (
     "user.created",
     "user.updated",
     "user.deleted",
@@ -50,10 +48,18 @@ Told = Iterator[tuple[str, Any]]  # (field, value)
     "consent.changed",
     "plan.changed",
 )
+Told = Iterator[tuple[str, Any]]  # (field, value)
+
+
+@handles(*TYPES)
 def apply_facts(scope: Scope, events: Sequence[Event]) -> None:
     """People that nobody spoke of before are created, so the order of events does not matter."""
-    now = timezone.now()
-    told = [(_user_id(event), event, list(_told(event))) for event in events if "userId" in event.data or _needs(event)]
+    apply_told(scope, events, timezone.now())
+
+
+def apply_told(scope: Scope, events: Sequence[Event], now: datetime) -> None:
+    """The same at a given moment. Telling an event twice changes nothing."""
+    told = tell(events)
     people = facts.ensure_people(scope=scope, people=[facts.Identity(user) for user, _, _ in told], now=now)
     changes = [
         facts.Change(people[user], field, value, event.occurred_at, event.id)
@@ -61,6 +67,11 @@ def apply_facts(scope: Scope, events: Sequence[Event]) -> None:
         for field, value in values
     ]
     facts.apply(scope=scope, changes=changes, now=now)
+
+
+def tell(events: Sequence[Event]) -> list[tuple[str, Event, list[tuple[str, Any]]]]:
+    """(Lamba's user id, event, [(field, value)]) of every event about a person. Invalid names the first wrong one."""
+    return [(_user_id(event), event, list(_told(event))) for event in events if "userId" in event.data or _needs(event)]
 
 
 def _needs(event: Event) -> bool:

@@ -116,6 +116,20 @@ def scope_of(environment: Environment) -> Scope:
     )
 
 
+def scope_by_path(path: str) -> Scope | None:
+    """The Scope of `workspace/project/environment`, as commands name it."""
+    workspace, _, rest = path.strip("/").partition("/")
+    project, _, environment = rest.partition("/")
+    found = (
+        Environment.objects.select_related("project__workspace")
+        .filter(
+            project__workspace__slug=workspace, project__slug=project, name=normalise_environment(environment) or ""
+        )
+        .first()
+    )
+    return None if found is None else scope_of(found)
+
+
 def scope_by_id(environment_id: int) -> Scope:
     """The Scope of a row that a task or sweep picked up."""
     return scope_of(Environment.objects.select_related("project__workspace").get(pk=environment_id))

@@ -37,7 +37,7 @@ FROM (
 -- name: won_of_changes
 -- Every value goes to the history, once per source. The current value is replaced by a newer one only, and never by
 -- something older than the person's deletion, except what forbids contact and what the deletion itself says. `won` are
--- the values that now stand. Scalar subqueries look into primary keys row by row; joins would read whole tables while
+-- the values that now stand, import records considered. Scalar subqueries look into primary keys row by row; joins would read whole tables while
 -- these lack statistics.
 WITH given AS MATERIALIZED (
     SELECT g.person_id, g.field, g.value::jsonb AS value, g.occurred_at, g.source
@@ -65,20 +65,24 @@ newest AS (
     FROM given
     ORDER BY person_id, field, occurred_at DESC, source COLLATE "C" DESC
 ),
-won AS (
+stands AS (
     INSERT INTO audiences_fact AS standing (environment_id, person_id, field, value, occurred_at, source)
     SELECT %(environment)s, n.person_id, n.field, n.value, n.occurred_at, n.source
     FROM newest AS n
-    WHERE (
-        SELECT count(*)
-        FROM audiences_factrecord AS r
-        WHERE r.environment_id = %(environment)s AND r.person_id = n.person_id AND r.values ? n.field
-            AND (r.occurred_at, r.source COLLATE "C") >= (n.occurred_at, n.source)
-    ) = 0
     ON CONFLICT (environment_id, person_id, field) DO UPDATE
         SET value = excluded.value, occurred_at = excluded.occurred_at, source = excluded.source
         WHERE (standing.occurred_at, standing.source COLLATE "C") < (excluded.occurred_at, excluded.source)
-    RETURNING person_id, field, value, occurred_at
+    RETURNING person_id, field, value, occurred_at, source
+),
+won AS (
+    SELECT s.person_id, s.field, s.value, s.occurred_at
+    FROM stands AS s
+    WHERE (
+        SELECT count(*)
+        FROM audiences_factrecord AS r
+        WHERE r.environment_id = %(environment)s AND r.person_id = s.person_id AND r.values ? s.field
+            AND (r.occurred_at, r.source COLLATE "C") >= (s.occurred_at, s.source)
+    ) = 0
 ),
 sessions AS (
     SELECT person_id, count(*) AS more FROM noted WHERE field = 'session' GROUP BY person_id

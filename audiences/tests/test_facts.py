@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audiences import facts, vocabulary
+from audiences.channels import CHANNEL_BITS
 from audiences.facts import Change, Identity
 from audiences.models import FactHistory, Person, PersonFacts, Segment, Vocabulary
 from audiences.tests.conftest import MakePerson, narrow
@@ -76,6 +77,7 @@ def test_every_order_of_four_changes_ends_in_the_same_rows(scope: Scope, now: da
     assert (row.membership, row.consent_mask) == (0, 0)
 
 
+FAR_SEGMENTS = [f"far{number:03d}" for number in range(61, 191, 43)]  # one in each word of the mask
 _FIELDS = st.one_of(
     st.tuples(st.just("membership"), st.sampled_from(["invited", "active", "suspended", "removed"])),
     st.tuples(st.just("email"), st.sampled_from(["a@example.com", "b@example.com", "nonsense", None])),
@@ -86,9 +88,14 @@ _FIELDS = st.one_of(
     st.tuples(st.just("lifecycle"), st.sampled_from(["trial", "customer"])),
     st.tuples(st.just("plan"), st.sampled_from(["free", "green", None])),
     st.tuples(st.just("session"), st.sampled_from(["s1", "s2"])),
-    st.tuples(st.sampled_from(["consent.email", "consent.sms", "unsubscribed.email"]), st.booleans()),
-    st.tuples(st.just("suppressed.email"), st.sampled_from(["bounce", False])),
-    st.tuples(st.sampled_from(["segment.vip", "segment.beta"]), st.booleans()),
+    st.tuples(st.sampled_from([f"consent.{name}" for name in CHANNEL_BITS]), st.booleans()),
+    st.tuples(st.sampled_from([f"unsubscribed.{name}" for name in CHANNEL_BITS]), st.booleans()),
+    st.tuples(
+        st.sampled_from([f"suppressed.{name}" for name in CHANNEL_BITS]), st.sampled_from(["bounce", "manual", False])
+    ),
+    st.tuples(st.sampled_from(["segment.vip", "segment.beta", *FAR_SEGMENTS]), st.booleans()),
+    st.tuples(st.sampled_from(["name", "family_name", "locale", "time_zone"]), st.sampled_from(["x", "y", None])),
+    st.tuples(st.sampled_from(["login", "session_revoked"]), st.sampled_from([True, "s1"])),
     st.tuples(st.sampled_from(["trait.color", "trait.size"]), st.sampled_from(["red", 7, True, None])),
     st.tuples(st.just("deleted"), st.just(True)),
 )
@@ -112,6 +119,7 @@ def test_any_order_and_repetition_of_changes_converges(
             ("segment", "vip"), ("segment", "beta"), ("role", "member"), ("role", "billing"),
             ("lifecycle", "trial"), ("lifecycle", "customer"), ("plan", "free"), ("plan", "green"),
         }  # fmt: skip
+        names |= {("segment", f"far{number:03d}") for number in range(191)}
         vocabulary.learn(scope=scope, names=names, now=now)
         _wipe()
         _tell(scope, now, told, batch=len(told))
