@@ -19,3 +19,4 @@ VALID_ADDRESSES: Final[Mapping[str, LiteralString]] = {
     "in_app": "TRUE",
     "webhook": "TRUE",
 }
+SHARED_ADDRESSES: Final[Mapping[str, bool]] = {"email": True, "sms": True, "in_app": False, "webhook": False}

@@ -3,17 +3,20 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from django.db import OperationalError, connection, transaction
 from psycopg import errors, sql
 
+from audiences import judging, statements
 from audiences.channels import ADDRESSES, CHANNEL_BITS, VALID_ADDRESSES
+from audiences.exclusions import NOTHING, Exclusions
 from audiences.models import Person
 from audiences.reasons import REASONS
 from audiences.rules.ast import Rule
 from audiences.rules.compile import Compiled, over_truth
-from lamba_campaigns.lib.sql import statement
+from audiences.rules.vocabulary import Vocabulary
 from projects.scoping import Scope
 
 BUDGET_MILLISECONDS: Final = 2_000  # of each statement; then the sample answers
@@ -28,6 +31,10 @@ class Question:
     rule: Rule
     channel: str
     compiled: Compiled
+    vocabulary: Vocabulary
+    now: datetime
+    exclusions: Exclusions = NOTHING
+    salt: str = ""
 
     def parts(self) -> dict[str, sql.Composable]:
         """What the statements about matched people need."""
@@ -80,11 +87,21 @@ def counted(asked: Question, sample: sql.Composable) -> Counts:
     nodes = over_truth(asked.rule, "t.truth")
     counts = sql.SQL(", ").join([sql.SQL("count(*) FILTER (WHERE {})").format(node) for node in nodes.values()])
     by_node = composed("preview_nodes", people=everybody(sample), counts=counts, truth=asked.compiled.truth)
-    reasons = composed("preview_reasons", people=everybody(sample), **asked.parts())
+    reasons, params = judging.judged(
+        "preview_reasons",
+        scope=asked.scope,
+        rule=asked.compiled,
+        channel=asked.channel,
+        vocabulary=asked.vocabulary,
+        now=asked.now,
+        exclusions=asked.exclusions,
+        salt=asked.salt,
+        sample=sample,
+    )
     with connection.cursor() as cursor:
         cursor.execute(by_node, asked.params())
         people, *per_node = cursor.fetchone() or (0,)
-        cursor.execute(reasons, asked.params())
+        cursor.execute(reasons, params)
         left_out = {reason: int(found or 0) for reason, found in cursor.fetchall()}
     excluded = {name: left_out[number] for number, name in REASONS.items() if left_out.get(number)}
     by_path = dict(zip(nodes, per_node, strict=True))
@@ -92,7 +109,7 @@ def counted(asked: Question, sample: sql.Composable) -> Counts:
 
 
 def composed(name: str, **parts: sql.Composable) -> sql.Composable:
-    return sql.SQL(statement("audiences", name)).format(**parts)
+    return statements.composed(name).format(**parts)
 
 
 def everybody(sample: sql.Composable) -> sql.Composable:

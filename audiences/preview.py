@@ -13,6 +13,7 @@ from typing import Any, Final
 from django.db import OperationalError, connection
 
 from audiences import counting
+from audiences.exclusions import NOTHING, Exclusions
 from audiences.rules.ast import Rule
 from audiences.rules.clock import Clock
 from audiences.rules.compile import compiled
@@ -49,11 +50,21 @@ class Preview:
     sample: Sequence[Shown] = field(default_factory=tuple)
 
 
-def count(*, scope: Scope, rule: Rule, channel: str, now: datetime, with_people: bool = True) -> Preview:
+def count(
+    *,
+    scope: Scope,
+    rule: Rule,
+    channel: str,
+    now: datetime,
+    with_people: bool = True,
+    exclusions: Exclusions = NOTHING,
+    salt: str = "",
+) -> Preview:
     """Count the rule as of `now`. Nothing is stored. `with_people` adds up to four who are in."""
     started = time.perf_counter()
     vocabulary = load(scope)
-    asked = counting.Question(scope, rule, channel, compiled(rule, scope=scope, now=now, vocabulary=vocabulary))
+    rule_sql = compiled(rule, scope=scope, now=now, vocabulary=vocabulary)
+    asked = counting.Question(scope, rule, channel, rule_sql, vocabulary, now, exclusions, salt)
     found, some = _within_budget(asked, with_people)
     return Preview(
         people=found.people,

@@ -5,25 +5,27 @@ A snapshot is written once and never edited. Taking it twice for one purpose giv
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import QuerySet
 from psycopg import sql as compose
+from psycopg.errors import QueryCanceled
 
-from audiences import partitions, people, statements, vocabulary
-from audiences.channels import ADDRESSES, CHANNEL_BITS, VALID_ADDRESSES
+from audiences import judging, partitions, people, statements, vocabulary
+from audiences.exclusions import NOTHING, Exclusions
 from audiences.models import AudienceVersion, Snapshot, SnapshotMember
 from audiences.reasons import INCLUDED, REASONS
 from audiences.rules.compile import Compiled, compiled
 from audiences.rules.parse import parse
-from audiences.rules.vocabulary import load
+from audiences.rules.vocabulary import Vocabulary, load
 from audit import chain
 from lamba_campaigns.lib import sql
-from lamba_campaigns.lib.errors import FieldProblem, Invalid, NotFound
+from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound
 from projects.scoping import SYSTEM, Actor, Scope
 
 FIELDS_MAX = 100
@@ -48,6 +50,28 @@ class Verified:
     problems: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a snapshot is taken of, and for what."""
+
+    version: AudienceVersion
+    channel: str
+    fields: tuple[str, ...]
+    purpose: str
+    exclusions: Exclusions
+    salt: str
+
+
+class TakeCancelled(Conflict):
+    """Somebody stopped the taking of a snapshot. Nothing of it was stored."""
+
+    code = "SNAPSHOT_CANCELLED"
+    title = "The snapshot was cancelled"
+
+    def __init__(self, purpose: str) -> None:
+        super().__init__(f"Taking the snapshot for {purpose} was stopped; nothing of it is left.")
+
+
 def take(
     *,
     scope: Scope,
@@ -57,38 +81,35 @@ def take(
     purpose: str,
     now: datetime,
     actor: Actor = SYSTEM,
+    exclusions: Exclusions = NOTHING,
+    salt: str = "",
+    still_wanted: Callable[[], bool] = lambda: True,
 ) -> Snapshot:
     """Freeze the members of `version` as of `now`. `fields` are template variables kept with every member.
 
-    Commits on its own. A second call for one purpose waits for the first and returns its snapshot.
+    Commits on its own. A second call for one purpose waits for the first and returns its snapshot. `salt` (the
+    campaign's id) decides who is held out. TakeCancelled, and nothing is left of it, if `cancel` was called meanwhile
+    or if it is not `still_wanted` at the end.
     """
-    asked = tuple(sorted(set(fields)))
-    _require_known(asked)
+    asked = Asked(version, channel, tuple(sorted(set(fields))), purpose, exclusions, salt)
+    _require_known(asked.fields)
     with sql.durable():
         partitions.ensure(parent="audiences_snapshotmember", month=partitions.month_of(now))
-    with sql.durable():
-        sql.rows("audiences", "lock_purpose", {"purpose": f"{scope.environment_id}:{purpose}"})
+    with _cancellable(purpose), sql.durable():
+        sql.rows("audiences", "lock_purpose", {"purpose": _lock_name(scope, purpose)})
         earlier: Snapshot | None = Snapshot.objects.within(scope).filter(purpose=purpose).first()
         if earlier is not None:
             return earlier
-        taken = _freeze(scope, version, channel, asked, purpose, now, actor)
-        chain.record(
-            scope=scope,
-            actor=actor,
-            action="snapshot.taken",
-            subject=chain.Subject("snapshot", taken.public_id, version.audience.name),
-            now=now,
-            after={
-                "audience": version.audience.public_id,
-                "version": version.number,
-                "planned": taken.planned,
-                "included": taken.included,
-                "excluded": taken.excluded_counts,
-                "ruleDigest": bytes(taken.rule_digest).hex(),
-                "memberDigest": bytes(taken.member_digest).hex(),
-            },
-        )
+        taken = _freeze(scope, asked, now, actor)
+        _record(scope, actor, taken, now)
+        if not still_wanted():
+            raise TakeCancelled(purpose)
         return taken
+
+
+def cancel(*, scope: Scope, purpose: str) -> bool:
+    """Stop whoever is taking the snapshot of this purpose right now; False where nobody is. Nothing is left of it."""
+    return bool(sql.rows("audiences", "cancel_taker", {"purpose": _lock_name(scope, purpose)}))
 
 
 def get(*, scope: Scope, public_id: str) -> Snapshot:
@@ -135,34 +156,61 @@ def member_digest(parts: Sequence[sql.Row]) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _freeze(
-    scope: Scope,
-    version: AudienceVersion,
-    channel: str,
-    fields: tuple[str, ...],
-    purpose: str,
-    now: datetime,
-    actor: Actor,
-) -> Snapshot:
+@contextmanager
+def _cancellable(purpose: str) -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as refusal:
+        if isinstance(refusal.__cause__, QueryCanceled):
+            raise TakeCancelled(purpose) from refusal
+        raise
+
+
+def _lock_name(scope: Scope, purpose: str) -> str:
+    return f"{scope.environment_id}:{purpose}"
+
+
+def _record(scope: Scope, actor: Actor, taken: Snapshot, now: datetime) -> None:
+    version = taken.audience_version
+    facts = {
+        "audience": version.audience.public_id,
+        "version": version.number,
+        "planned": taken.planned,
+        "included": taken.included,
+        "excluded": taken.excluded_counts,
+        "ruleDigest": bytes(taken.rule_digest).hex(),
+        "memberDigest": bytes(taken.member_digest).hex(),
+    }
+    if taken.exclusions:
+        facts["exclusions"] = taken.exclusions
+    subject = chain.Subject("snapshot", taken.public_id, version.audience.name)
+    chain.record(scope=scope, actor=actor, action="snapshot.taken", subject=subject, now=now, after=facts)
+
+
+def _freeze(scope: Scope, asked: Asked, now: datetime, actor: Actor) -> Snapshot:
     words = load(scope)
-    rule = compiled(parse(version.rule, words), scope=scope, now=now, vocabulary=words)
+    read = parse(asked.version.rule, words)
+    rule = compiled(read, scope=scope, now=now, vocabulary=words)
     ((snapshot_id,),) = sql.rows("audiences", "next_snapshot_id")
-    month = partitions.month_of(now)
-    parts, watermark = _insert_members(scope, rule, channel, fields, snapshot_id, month)
+    where = {"snapshot": snapshot_id, "month": partitions.month_of(now)}
+    watermark = _insert_members(scope, asked, rule, words, now, where)
+    parts = _summed(where)
     found = _counted(parts)
     return Snapshot.objects.create(
         id=snapshot_id,
         environment_id=scope.environment_id,
-        audience_version=version,
-        purpose=purpose,
-        channel=channel,
-        fields=list(fields),
+        audience_version=asked.version,
+        purpose=asked.purpose,
+        channel=asked.channel,
+        fields=list(asked.fields),
+        exclusions=asked.exclusions.as_json(),
+        salt=asked.salt,
         taken_at=now,
-        taken_month=month,
+        taken_month=where["month"],
         planned=found.planned,
         included=found.included,
         excluded_counts=dict(found.excluded),
-        rule_digest=bytes(version.digest),
+        rule_digest=bytes(asked.version.digest),
         member_digest=member_digest(parts),
         watermark=watermark,
         created_by=actor.label,
@@ -170,29 +218,35 @@ def _freeze(
 
 
 def _insert_members(
-    scope: Scope, rule: Compiled, channel: str, fields: tuple[str, ...], snapshot_id: int, month: date
-) -> tuple[list[sql.Row], str]:
-    """[(reason, people, digest sum, digest sum)], and the watermark of the statement that read the facts."""
-    statement = statements.composed("freeze").format(
-        address=compose.SQL(ADDRESSES[channel]),
-        valid=compose.SQL(VALID_ADDRESSES[channel]),
-        truth=rule.truth,
-        predicate=rule.predicate,
-        fields=_fields(scope, fields),
+    scope: Scope, asked: Asked, rule: Compiled, words: Vocabulary, now: datetime, where: Mapping[str, Any]
+) -> str:
+    """The watermark of the one statement that read the facts and wrote the members."""
+    statement, params = judging.judged(
+        "freeze",
+        scope=scope,
+        rule=rule,
+        channel=asked.channel,
+        vocabulary=words,
+        now=now,
+        exclusions=asked.exclusions,
+        salt=asked.salt,
+        kept={"truth": rule.truth, "fields": _fields(scope, asked.fields)},
+        in_order=True,
     )
-    params = {
-        **rule.params,
-        "environment": scope.environment_id,
-        "channel": CHANNEL_BITS[channel],
-        "snapshot": snapshot_id,
-        "month": month,
-    }
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL work_mem = '{FREEZE_MEMORY}'")
-        cursor.execute(statement, params)
-        found = cursor.fetchall()
-    watermark = found[0][4] if found else sql.rows("audiences", "watermark")[0][0]
-    return [row[:4] for row in found], watermark
+        cursor.execute(statement, {**params, **where})
+        ((watermark,),) = cursor.fetchall()
+        return str(watermark)
+
+
+def _summed(where: Mapping[str, Any]) -> list[sql.Row]:
+    """[(reason, people, digest sum, digest sum)] of what was stored. Twelve groups at most: no sort is worth it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_sort = off")
+        found = sql.rows("audiences", "sum_members", where)
+        cursor.execute("SET LOCAL enable_sort = on")
+        return found
 
 
 def _counted(parts: Sequence[sql.Row]) -> Counts:

@@ -16,6 +16,9 @@ class Snapshot(ScopedModel):
     purpose = models.CharField(max_length=120)  # what it was taken for, such as launch:cmp_…; taken once
     channel = models.CharField(max_length=10)
     fields = ArrayField(models.CharField(max_length=80))  # merge fields kept with every included member
+    exclusions = models.JSONField(default=dict)  # what the campaign left out, as audiences.exclusions writes it
+    salt = models.CharField(max_length=80, default="")  # decides who is held out: the campaign
+    nested = models.JSONField(default=dict)  # audience id -> version of every audience that the rule asks about
     taken_at = models.DateTimeField()
     taken_month = models.DateField()  # first day; the partition of its members
     planned = models.PositiveIntegerField()  # everyone the rule matched

@@ -57,3 +57,15 @@ latest AS (
     WHERE f.person_id = l.person_id
 )
 SELECT id FROM subject
+
+-- name: capped
+-- Who had as many messages as a frequency cap allows. Only subjects that were active since then are read.
+capped AS MATERIALIZED (
+    SELECT c.person_id
+    FROM audiences_contactsubject AS s
+    JOIN audiences_contact AS c ON c.month = s.month AND c.subject_id = s.id
+    WHERE s.environment_id = %(environment)s AND s.active_at >= %(cap_since)s::timestamptz - interval '1 hour'
+        AND c.contacted_at >= %(cap_since)s
+    GROUP BY c.person_id
+    HAVING count(*) >= %(cap_messages)s
+),

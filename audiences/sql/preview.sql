@@ -11,36 +11,8 @@ SELECT count(*), {counts}
 FROM (SELECT {truth} AS truth FROM {people} OFFSET 0) AS t
 
 -- name: preview_reasons
--- The reasons of the statement `freeze`, only counted: of people with one address the one is kept whom the fewest
--- reasons speak against, so a group keeps its least late reason.
-WITH matched AS (
-    SELECT
-        lower({address}) COLLATE "C" AS address,
-        CASE
-            WHEN f.membership <> 2 THEN 1
-            WHEN {address} = '' THEN 2
-            WHEN NOT ({valid}) THEN 3
-        END AS early,
-        CASE
-            WHEN f.consent_mask & %(channel)s = 0 THEN 5
-            WHEN f.unsubscribed_mask & %(channel)s <> 0 THEN 6
-            WHEN f.suppressed_mask & %(channel)s <> 0 THEN 7
-            ELSE 0
-        END AS late
-    FROM {people} AND ({predicate})
-),
-kept AS (
-    SELECT min(late) AS late, count(*) - 1 AS again FROM matched WHERE early IS NULL GROUP BY address
-)
-SELECT reason, sum(people)::bigint
-FROM (
-    SELECT early AS reason, count(*) AS people FROM matched WHERE early IS NOT NULL GROUP BY early
-    UNION ALL
-    SELECT late, count(*) FROM kept GROUP BY late
-    UNION ALL
-    SELECT 4, sum(again) FROM kept
-) AS each
-GROUP BY reason
+-- After `judge`: the reasons of a snapshot, only counted.
+SELECT reason, count(*) FROM judged GROUP BY reason
 
 -- name: preview_some
 -- The newest people who match and can be contacted. Twins by address may both be shown.

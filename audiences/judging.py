@@ -1,0 +1,56 @@
+"""The one statement that says who is in and why the others are not: snapshot and live count are built from it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg import sql as compose
+
+from audiences import exclusions as leaving_out
+from audiences import statements
+from audiences.channels import ADDRESSES, CHANNEL_BITS, SHARED_ADDRESSES, VALID_ADDRESSES
+from audiences.exclusions import NOTHING, Exclusions
+from audiences.rules.compile import Compiled
+from audiences.rules.vocabulary import Vocabulary
+from projects.scoping import Scope
+
+EVERYBODY: Final = compose.SQL("")
+
+
+def judged(
+    then: str,
+    *,
+    scope: Scope,
+    rule: Compiled,
+    channel: str,
+    vocabulary: Vocabulary,
+    now: datetime,
+    exclusions: Exclusions = NOTHING,
+    salt: str = "",
+    sample: compose.Composable = EVERYBODY,
+    kept: Mapping[str, compose.Composable] | None = None,
+    in_order: bool = False,
+) -> tuple[compose.Composable, dict[str, Any]]:
+    """`judge`, followed by the statement `then`, with its parameters. `kept` are further columns."""
+    parts = leaving_out.parts(exclusions, salt=salt, vocabulary=vocabulary, now=now)
+    address = compose.SQL(ADDRESSES[channel])
+    columns = {"address": address, **(kept or {})}
+    judge = statements.composed("judge").format(
+        address=address,
+        kept=compose.SQL(", ").join(
+            [compose.SQL("{} AS {}").format(each, compose.Identifier(name)) for name, each in columns.items()]
+        ),
+        valid=compose.SQL(VALID_ADDRESSES[channel]),
+        can_be_shared=compose.SQL("TRUE" if SHARED_ADDRESSES[channel] else "FALSE"),
+        predicate=rule.predicate,
+        people=statements.composed("preview_people").format(sample=sample),
+        order=compose.SQL("ORDER BY f.person_id" if in_order else ""),
+        **parts.pieces,
+    )
+    params = {
+        **rule.params,
+        **parts.params,
+        "environment": scope.environment_id,
+        "channel": CHANNEL_BITS[channel],
+    }
+    return compose.SQL("\n").join([judge, statements.composed(then)]), params
