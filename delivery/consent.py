@@ -22,6 +22,8 @@ from lamba_campaigns.lib.sql import require_transaction
 from projects.scoping import SYSTEM, Actor, Scope
 
 DETAIL_CHARS_MAX = 300
+ADDRESS_CHARS_MAX = 320
+ADDRESSES_PER_STATEMENT = 5_000
 
 
 def is_unsubscribed(*, scope: Scope, person_id: int, channel: str) -> bool:
@@ -74,10 +76,10 @@ def suppress(
 ) -> Suppression:
     """The address is on the list, by an operator's decision. Conflict when it is there already."""
     require_transaction()
-    plain = _plain_address(address)
     if channel not in CHANNEL_BITS:
-        detail = f"A channel is one of {', '.join(CHANNEL_BITS)}."
-        raise Invalid(detail, problems=(FieldProblem("#/channel", "unknown_channel", detail),))
+        wrong = f"A channel is one of {', '.join(CHANNEL_BITS)}."
+        raise Invalid(wrong, problems=(FieldProblem("#/channel", "unknown_channel", wrong),))
+    plain = _plain_address(address) if channel == "email" else _other_address(address)
     new = _insert(scope, {plain: detail}, channel, Suppression.Reason.MANUAL, actor.id, actor.label, now)
     if not new:
         raise Conflict(f"{plain} is on the suppression list already.", next_step="Nothing is left to do.")
@@ -121,6 +123,30 @@ def suppress_automatically(
         after={"channel": channel, "reason": str(reason), "addresses": len(new), "source": source},
     )
     return len(new)
+
+
+def suppress_many(
+    *,
+    scope: Scope,
+    actor: Actor,
+    addresses: Mapping[str, str],
+    channel: str,
+    reason: Suppression.Reason,
+    how: How,
+    source: str,
+    now: datetime,
+) -> int:
+    """Checked addresses (-> what was said) join the list. Returns how many are new; the caller audits the whole."""
+    require_transaction()
+    added = 0
+    wanted = sorted(addresses)
+    for start in range(0, len(wanted), ADDRESSES_PER_STATEMENT):
+        part = {address: addresses[address] for address in wanted[start : start + ADDRESSES_PER_STATEMENT]}
+        new = _insert(scope, part, channel, reason, source, actor.label, now)
+        if new:
+            _note(scope, new, "suppressed", how, source, actor.label, actor.ip, now, now, reason=str(reason))
+        added += len(new)
+    return added
 
 
 def unsuppress(*, scope: Scope, actor: Actor, public_id: str, reason: str, how: How, now: datetime) -> Suppression:
@@ -232,6 +258,15 @@ def _note(
             scope=scope, person_ids=ids, channel=channel, reason=reason, occurred_at=occurred_at, source=source[:80],
             now=now,
         )  # fmt: skip
+
+
+def _other_address(text: str) -> str:
+    """A phone number or a user id, as it is written."""
+    plain = text.strip().lower()
+    if not 1 <= len(plain) <= ADDRESS_CHARS_MAX:
+        detail = f"An address has 1 to {ADDRESS_CHARS_MAX} characters."
+        raise Invalid(detail, problems=(FieldProblem("#/address", "invalid_address", detail),))
+    return plain
 
 
 def _plain_address(text: str) -> str:

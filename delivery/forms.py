@@ -4,14 +4,22 @@ from typing import Any
 
 from django import forms
 
+from audiences.channels import CHANNEL_BITS
+from limits.keys import CHANNEL_LABELS
+
 REASON_CHARS_MAX = 300
 
 
 class SuppressionForm(forms.Form):
     address = forms.CharField(
-        label="Email address",
+        label="Address",
         max_length=320,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "inputmode": "email"}),
+    )
+    channel = forms.ChoiceField(
+        label="Channel",
+        choices=[(name, CHANNEL_LABELS[name]) for name in CHANNEL_BITS],
+        initial="email",
     )
     detail = forms.CharField(
         label="Why",

@@ -15,6 +15,17 @@ navigation.register(
 )
 navigation.register(
     navigation.Item(
+        key="topics",
+        label="Topics",
+        icon="list-checks",
+        url_name="topic-list",
+        section="project",
+        order=21,
+        permission="console.read",
+    )
+)
+navigation.register(
+    navigation.Item(
         key="captured",
         label="Captured mail",
         icon="inbox",

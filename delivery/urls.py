@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from delivery import views
+from delivery import consent_views, suppression_views, views
 
 urlpatterns = [
     path("jobs/<str:job>/messages/", views.job_messages, name="job-messages"),
@@ -11,6 +11,12 @@ urlpatterns = [
     path("captured/", views.captured_list, name="captured-list"),
     path("captured/<str:mail>/", views.captured_detail, name="captured-detail"),
     path("captured/<str:mail>/body/", views.captured_body, name="captured-body"),
-    path("suppressions/", views.suppression_list, name="suppression-list"),
-    path("suppressions/<str:suppression>/remove/", views.suppression_remove, name="suppression-remove"),
+    path("suppressions/", suppression_views.suppression_list, name="suppression-list"),
+    path("suppressions/import/", suppression_views.suppression_import, name="suppression-import"),
+    path("suppressions/export.csv", suppression_views.suppression_csv, name="suppression-csv"),
+    path("suppressions/<str:suppression>/remove/", suppression_views.suppression_remove, name="suppression-remove"),
+    path("topics/", consent_views.topic_list, name="topic-list"),
+    path("topics/<str:topic>/", consent_views.topic_detail, name="topic-detail"),
+    path("topics/<str:topic>/archive/", consent_views.topic_archive, name="topic-archive"),
+    path("people/<str:person>/consent/", consent_views.person_consent, name="person-consent"),
 ]

@@ -1,4 +1,4 @@
-"""Console pages of delivery: messages of a job, captured mail, the suppression list."""
+"""Console pages of delivery: messages of a job, and captured mail."""
 
 import email
 from email import policy
@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from audit.chain import Subject
 from audit.refusals import recording
-from delivery import captures, consent, jobs, listing
+from delivery import captures, jobs, listing
 from delivery.accounts import ACCOUNT_NAMES, account_named
-from delivery.forms import RemoveForm, ResolveForm, SuppressionForm
-from delivery.models import CapturedMail, SendJob, Suppression
-from lamba_campaigns.lib.errors import DomainError, Invalid
+from delivery.forms import ResolveForm
+from delivery.models import CapturedMail, SendJob
+from lamba_campaigns.lib.errors import Invalid
 from lamba_campaigns.lib.sql import durable
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
 from lamba_campaigns.web.states import look_of
@@ -133,69 +133,6 @@ def captured_body(request: ConsoleRequest, mail: str) -> HttpResponse:
     response["X-Frame-Options"] = "SAMEORIGIN"
     response["Cache-Control"] = "no-store"
     return response
-
-
-# --- the suppression list -------------------------------------------------------------------------------------------
-@console_view(get="people.read", post="suppressions.write")
-def suppression_list(request: ConsoleRequest) -> HttpResponse:
-    form = SuppressionForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid() and _added(request, form):
-        notify(request, "Address suppressed.")
-        return HttpResponseRedirect(url(request.scope, "suppression-list"))
-    find, before = request.GET.get("q", "").strip()[:320], _number(request, "before")
-    found = Suppression.objects.within(request.scope).order_by("-pk")
-    if find:
-        found = found.filter(address=find.lower())
-    if before:
-        found = found.filter(pk__lt=before)
-    rows = list(found[: PAGE_ROWS + 1])
-    context = {
-        "nav": "suppressions",
-        "form": form,
-        "rows": rows[:PAGE_ROWS],
-        "q": find,
-        "next": f"?q={find}&before={rows[PAGE_ROWS - 1].pk}" if len(rows) > PAGE_ROWS else "",
-        "first": f"?q={find}" if before else "",
-    }
-    return page(request, "delivery/suppressions.html", context, status=422 if form.errors else 200)
-
-
-@console_view(get="people.read", post="suppressions.write")
-def suppression_remove(request: ConsoleRequest, suppression: str) -> HttpResponse:
-    """Without a reason nothing is lifted: the page asks again."""
-    form = RemoveForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
-        with durable():
-            consent.unsuppress(
-                scope=request.scope,
-                actor=request.actor,
-                public_id=suppression,
-                reason=form.cleaned_data["reason"],
-                how="console",
-                now=timezone.now(),
-            )
-        notify(request, "Address may be contacted again.")
-        return HttpResponseRedirect(url(request.scope, "suppression-list"))
-    row = consent.suppression(scope=request.scope, public_id=suppression)
-    context = {"nav": "suppressions", "row": row, "form": form}
-    return page(request, "delivery/suppression_remove.html", context, status=422 if form.errors else 200)
-
-
-def _added(request: ConsoleRequest, form: SuppressionForm) -> bool:
-    try:
-        with durable():
-            consent.suppress(
-                scope=request.scope,
-                actor=request.actor,
-                channel="email",
-                how="console",
-                now=timezone.now(),
-                **form.cleaned_data,
-            )
-    except DomainError as refused:
-        form.refuse(refused.detail)
-        return False
-    return True
 
 
 def _tabs(request: ConsoleRequest, job: SendJob, current: str, counts: dict[str, int]) -> list[tuple[object, ...]]:

@@ -24,7 +24,12 @@ class SuppressionList(RestView):
     @extend_schema(
         tags=["Consent"],
         operation_id="listSuppressions",
-        parameters=[OpenApiParameter("address", str, description="Exactly this address."), *PAGING],
+        parameters=[
+            OpenApiParameter("address", str, description="Exactly this address."),
+            OpenApiParameter("channel", str),
+            OpenApiParameter("reason", str, enum=list(Suppression.Reason.values)),
+            *PAGING,
+        ],
         responses=shapes.SuppressionPage,
     )
     def get(self, request: Request) -> Response:
@@ -32,6 +37,9 @@ class SuppressionList(RestView):
         rows = Suppression.objects.within(self.scope)
         if "address" in request.query_params:
             rows = rows.filter(address=request.query_params["address"].strip().lower())
+        for name in ("channel", "reason"):
+            if name in request.query_params:
+                rows = rows.filter(**{name: request.query_params[name]})
         return page(rows, request, shapes.suppression_json)
 
     @extend_schema(

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from delivery.api import jobs, mail
+from delivery.api import consent, jobs, mail, suppression_files
 
 urlpatterns = [
     path("jobs/<str:job>", jobs.JobDetail.as_view()),
@@ -10,6 +10,13 @@ urlpatterns = [
     path("jobs/<str:job>/uncertain", jobs.JobUncertain.as_view()),
     path("jobs/<str:job>/retry", jobs.JobRetry.as_view()),
     path("suppressions", mail.SuppressionList.as_view()),
+    path("suppressions/import", suppression_files.SuppressionImport.as_view()),
+    path("suppressions.csv", suppression_files.SuppressionExport.as_view()),
+    path("topics", consent.TopicList.as_view()),
+    path("topics/<str:topic>", consent.TopicDetail.as_view()),
+    path("people/<str:person>/consent", consent.PersonConsent.as_view()),
+    path("people/<str:person>/consent/events", consent.PersonConsentEvents.as_view()),
+    path("people/<str:person>/preference-link", consent.PersonPreferenceLink.as_view()),
     path("suppressions/<str:suppression>", mail.SuppressionDetail.as_view()),
     path("captured-mails", mail.CapturedList.as_view()),
     path("captured-mails/<str:mail>", mail.CapturedDetail.as_view()),

@@ -105,14 +105,17 @@ def test_captured_mail_is_shown_in_a_frame_that_runs_nothing(
 
 def test_an_address_is_suppressed_and_lifted_with_a_reason(scope: Scope, alice: Client) -> None:
     base = f"/{scope.path}/suppressions/"
-    assert alice.post(base, {"address": "No@Example.com", "detail": "Asked by phone"}).status_code == 302
+    assert (
+        alice.post(base, {"address": "No@Example.com", "channel": "email", "detail": "Asked by phone"}).status_code
+        == 302
+    )
     row = Suppression.objects.within(scope).get()
     assert row.address == "no@example.com"
     assert "no@example.com" in alice.get(base).content.decode()
-    again = alice.post(base, {"address": "no@example.com"})
+    again = alice.post(base, {"address": "no@example.com", "channel": "email"})
     assert again.status_code == 422
     assert "on the suppression list already" in again.content.decode()
-    assert alice.post(base, {"address": "not an address"}).status_code == 422
+    assert alice.post(base, {"address": "not an address", "channel": "email"}).status_code == 422
 
     assert alice.post(f"{base}{row.public_id}/remove/", {}).status_code == 422
     assert Suppression.objects.within(scope).count() == 1
