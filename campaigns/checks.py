@@ -25,11 +25,20 @@ class Meter:
 class Fix:
     """One way out. `kind` names it for machines; the console turns `to` into a link or a button."""
 
-    kind: str  # upgrade, add_on, accept_overage, reduce_audience, edit, publish, settings
+    kind: str  # upgrade, add_on, accept_overage, reduce_audience, wait, edit, publish, settings
     label: str
     permission: str
     to: Mapping[str, str] = field(default_factory=dict)  # what the kind needs: plan, sku, quantity, audience, section
     primary: bool = False
+    facts: Sequence[tuple[str, str]] = ()  # what it costs and brings, for the dialog that asks first
+
+    @property
+    def dialog(self) -> str:
+        """The name of the dialog that asks before money is spent; '' where a click is enough."""
+        asks = {"upgrade": "plan", "add_on": "sku", "accept_overage": "quantity"}
+        if self.kind not in asks or self.to.get("url"):
+            return ""
+        return f"fix-{self.kind}-{self.to[asks[self.kind]]}"
 
 
 @dataclass(frozen=True, slots=True)

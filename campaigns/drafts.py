@@ -10,7 +10,7 @@ from django.db.models import F
 
 from audiences.models import Audience
 from audit import chain
-from campaigns import templates
+from campaigns import holds, templates
 from campaigns.lifecycle import CampaignChanged, WrongState, load, subject_of
 from campaigns.models import Campaign, Channel, State, Template, TemplateVersion
 from campaigns.models.campaign import RATE_PER_MINUTE_MAX
@@ -51,6 +51,8 @@ def create(*, scope: Scope, actor: Actor, setup: Setup, now: datetime) -> Campai
         )
         campaign.save(force_insert=True)
         _audit(scope, actor, "campaign.created", campaign, now, after=_said(campaign))
+        if campaign.accept_overage:
+            holds.record_acceptance(scope=scope, actor=actor, campaign=campaign, now=now)
     return load(scope=scope, pk=campaign.pk)
 
 
@@ -78,6 +80,8 @@ def edit(
             before={key: before[key] for key in sorted(changed)},
             after={key: after[key] for key in sorted(changed)},
         )
+        if "acceptOverage" in changed and edited.accept_overage:
+            holds.record_acceptance(scope=scope, actor=actor, campaign=edited, now=now)
     return edited
 
 

@@ -4,15 +4,18 @@ Every attempt has one reservation under its own purpose, so that a repeated step
 attempt leaves nothing.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
+from audit import chain
 from campaigns.models import Campaign, State
 from lamba_campaigns.lib.sql import require_transaction
-from limits import reservations
+from limits import arithmetic, entitlements, reservations
 from limits.keys import CHANNEL_PREFIX
 from limits.models import ReservationLine
-from limits.reservations import Ask
+from limits.reservations import Ask, PlanLimitExceeded
 from projects.scoping import Actor, Scope
 
 ACTIVE: Final = "active_campaigns"
@@ -51,27 +54,65 @@ def purpose(campaign: Campaign) -> str:
 def take_counts(*, scope: Scope, actor: Actor, campaign: Campaign, at: datetime, now: datetime) -> None:
     """Hold an active slot and one campaign of the month of `at`, or PlanLimitExceeded."""
     require_transaction()
-    reservations.reserve(
-        scope=scope,
-        actor=actor,
-        purpose=purpose(campaign),
-        asks=asks_of(channel=campaign.channel, audience=None),
-        at=at,
-        now=now,
-    )
+    with _naming_actions(campaign):
+        reservations.reserve(
+            scope=scope,
+            actor=actor,
+            purpose=purpose(campaign),
+            asks=asks_of(channel=campaign.channel, audience=None),
+            at=at,
+            now=now,
+        )
 
 
 def take_all(*, scope: Scope, actor: Actor, campaign: Campaign, audience: int, at: datetime, now: datetime) -> None:
     """Hold exactly what the frozen audience needs, in place of what was held before; or PlanLimitExceeded."""
     require_transaction()
-    reservations.adjust(
+    with _naming_actions(campaign):
+        reservations.adjust(
+            scope=scope,
+            actor=actor,
+            purpose=purpose(campaign),
+            asks=asks_of(channel=campaign.channel, audience=audience),
+            at=at,
+            accept_overage=campaign.accept_overage,
+            now=now,
+        )
+
+
+def name_actions(campaign: Campaign, refusal: PlanLimitExceeded) -> None:
+    """Every remedy that changes the campaign says the REST call that does it. A draft that has no id yet has none."""
+    for way in refusal.extra["remedies"]:
+        if "change" in way and campaign.pk:
+            path = f"/api/v1/campaigns/{campaign.public_id}"
+            way["action"] = {"method": "PATCH", "path": path, "body": way["change"]}
+
+
+@contextmanager
+def _naming_actions(campaign: Campaign) -> Iterator[None]:
+    try:
+        yield
+    except PlanLimitExceeded as refusal:
+        name_actions(campaign, refusal)
+        raise
+
+
+def record_acceptance(*, scope: Scope, actor: Actor, campaign: Campaign, now: datetime) -> None:
+    """Who agreed to pay for how many messages over the plan, when, and what it may cost at most."""
+    messages = campaign.accept_overage or 0
+    found = entitlements.effective(scope=scope, at=max(campaign.scheduled_at or now, now))
+    chain.record(
         scope=scope,
         actor=actor,
-        purpose=purpose(campaign),
-        asks=asks_of(channel=campaign.channel, audience=audience),
-        at=at,
-        accept_overage=campaign.accept_overage,
+        action="limit.overage_accepted",
+        subject=chain.Subject("campaign", campaign.public_id, campaign.name),
         now=now,
+        after={
+            "messages": messages,
+            "estimate": str(arithmetic.price_of(found, messages)),
+            "currency": found.catalogue.currency,
+            "plan": found.plan_id,
+        },
     )
 
 

@@ -1,9 +1,12 @@
 """Every reason why a launch may not go ahead, as data: the same list in the console, in REST and in a refusal."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
+
+from django.conf import settings
 
 from audiences import preview
 from audiences.models import AudienceVersion
@@ -15,6 +18,7 @@ from lamba_campaigns.lib.errors import DomainError, FieldProblem
 from limits import entitlements, reservations
 from limits.entitlements import Entitlements
 from limits.keys import CHANNEL_LABELS, CHANNEL_PREFIX
+from limits.refusal import money
 from limits.reservations import LimitUsage, PlanLimitExceeded
 from projects.models import Environment
 from projects.scoping import Scope
@@ -77,6 +81,12 @@ class Report:
         return sorted(found, key=lambda check: order.index(check.state))
 
     @property
+    def decisions(self) -> list[Fix]:
+        """The ways out that cost money, each once: the page asks before it takes them."""
+        found = {fix.dialog: fix for check in self.open for fix in check.fixes if fix.dialog}
+        return list(found.values())
+
+    @property
     def passed(self) -> list[Check]:
         return [check for check in self.checks if check.state == "pass"]
 
@@ -137,6 +147,8 @@ def report(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, hol
         purpose=holds.purpose(campaign) if holds_counts else "",
         accept_overage=campaign.accept_overage,
     )
+    if refusal is not None:
+        holds.name_actions(campaign, refusal)
     checks = (
         _scope(scope),
         _sender(scope),
@@ -326,24 +338,30 @@ def _plan_fixes(refusal: PlanLimitExceeded, key: str, campaign: Campaign | None 
         if key in way["resolves"] and (fix := _fix(way, campaign)):
             found.append(fix)
     first = found[0] if found else None
-    return tuple(
-        Fix(fix.kind, fix.label, fix.permission, fix.to, primary=fix is first and fix.kind != "wait") for fix in found
-    )
+    return tuple(replace(fix, primary=fix is first and fix.kind != "wait") for fix in found)
 
 
 def _fix(way: Mapping[str, Any], campaign: Campaign | None) -> Fix | None:
     kind, label = way["kind"], way["label"]
     if kind == "upgrade":
-        return Fix(kind, label, "billing.manage", {"plan": way["plan"], "url": way["url"]})
+        to = {"plan": way["plan"], "url": way["url"] if settings.UPGRADE_URL else ""}
+        facts = (("Plan", way["planName"]), ("Price", f"{_money(way['price'])} a month"), ("Begins", "At once"))
+        return Fix(kind, label, "billing.manage", to, facts=facts)
     if kind == "add_on":
-        return Fix(kind, label, "billing.manage", {"sku": way["sku"], "quantity": str(way["quantity"])})
+        facts = (("Units", str(way["quantity"])), ("Price", f"{_money(way['price'])} a month"), ("Begins", "At once"))
+        return Fix(kind, label, "billing.manage", {"sku": way["sku"], "quantity": str(way["quantity"])}, facts=facts)
     if kind == "accept_overage":
-        return Fix(kind, label, "billing.manage", {"quantity": str(way["quantity"])})
+        facts = (("Messages over the plan", f"up to {way['quantity']:,}"), ("Estimate", _money(way["estimate"])))
+        return Fix(kind, label, "billing.manage", {"quantity": str(way["quantity"])}, facts=facts)
     if kind == "reduce_audience" and campaign and campaign.audience:
         return Fix(kind, "Narrow the audience", "audiences.write", {"audience": campaign.audience.public_id})
     if kind == "wait":
-        return Fix(kind, label, "campaigns.write", {"section": "schedule"})
+        return Fix(kind, label, "campaigns.write", {"until": way["until"]})
     return None
+
+
+def _money(price: Mapping[str, str]) -> str:
+    return money(Decimal(price["amount"]), price["currency"])
 
 
 def _schedule(scope: Scope, campaign: Campaign, at: datetime, now: datetime) -> Check:

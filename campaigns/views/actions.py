@@ -1,6 +1,7 @@
 """What a person does with a campaign. Every step is a form that carries the version that was looked at."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -102,6 +103,10 @@ def _fix(request: ConsoleRequest, campaign: Campaign) -> None:
         _edit(request, campaign, {"template_version": None})
         notify(request, "The newest version is chosen.")
         return
+    if kind == "wait":
+        _edit(request, campaign, {"scheduled_at": _moment(request, "until"), "time_zone": scope.time_zone})
+        notify(request, "The draft proposes that time. Schedule it when everything is in place.")
+        return
     request.access.require("billing.manage")
     if kind == "upgrade":
         with durable():
@@ -156,6 +161,14 @@ def _step(
 
 def _back(request: ConsoleRequest, campaign: Campaign) -> HttpResponseRedirect:
     return HttpResponseRedirect(url(request.scope, "campaign-detail", campaign.public_id))
+
+
+def _moment(request: ConsoleRequest, name: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(request.POST.get(name, ""))
+    except ValueError:
+        raise Invalid(f"{name} is no time.", next_step="Load the page again.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _number(request: ConsoleRequest, name: str) -> int:
