@@ -127,7 +127,7 @@ def endpoint_rotate(request: ConsoleRequest, endpoint: str) -> HttpResponse:
 
 @console_view(post="webhooks.manage")
 def endpoint_test(request: ConsoleRequest, endpoint: str) -> HttpResponse:
-    event_id = endpoints.send_test(scope=request.scope, endpoint_id=endpoint, now=timezone.now())
+    event_id = endpoints.send_test(scope=request.scope, actor=request.actor, endpoint_id=endpoint, now=timezone.now())
     notify(request, "A test event is on its way.")
     return redirect(url(request.scope, "outbox-detail", event_id))
 

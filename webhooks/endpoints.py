@@ -7,13 +7,16 @@ from typing import Any, Literal, TypedDict
 from audit import chain
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, Stale
+from lamba_campaigns.lib.secrets import decrypt
 from projects.scoping import Actor, Scope
-from webhooks import catalog, directory, outbox, rotation
+from webhooks import catalog, directory, outbox, rotation, schemes, versions
 from webhooks.addresses import require_reachable
 from webhooks.models import Delivery, Endpoint
 
 ENDPOINTS_MAX = 50
 NAME_LENGTH_MAX = 120
+_ONLY_OUT = {"url", "event_types", "ordered", "api_version"}
+_ONLY_IN = {"scheme"}
 
 
 class EndpointNotActive(Conflict):
@@ -31,19 +34,37 @@ class Changes(TypedDict, total=False):
     url: str
     event_types: Sequence[str]
     status: Literal["active", "disabled"]
+    scheme: str
+    ordered: bool
+    api_version: str
 
 
 def create_inbound(
-    *, scope: Scope, actor: Actor, name: str, kind: Literal["lamba", "provider"], now: datetime
+    *,
+    scope: Scope,
+    actor: Actor,
+    name: str,
+    kind: Literal["lamba", "provider"],
+    scheme: str = schemes.DEFAULT,
+    secret: str = "",
+    now: datetime,
 ) -> tuple[Endpoint, str]:
-    """A receiver for signed events of this environment, and its secret."""
-    return _create(
-        scope=scope, actor=actor, now=now, direction="in", kind=kind, name=_name(name), url="", event_types=[]
-    )
+    """A receiver for signed events of this environment, and its secret: the sender's own, or one made here."""
+    scheme = _scheme(kind, scheme)
+    text = rotation.usable(scheme=scheme, secret=secret)
+    columns = {"direction": "in", "kind": kind, "scheme": scheme, "name": _name(name), "url": "", "event_types": []}
+    return _create(scope=scope, actor=actor, now=now, secret=text, **columns)
 
 
 def create_outbound(
-    *, scope: Scope, actor: Actor, name: str, url: str, event_types: Sequence[str], now: datetime
+    *,
+    scope: Scope,
+    actor: Actor,
+    name: str,
+    url: str,
+    event_types: Sequence[str],
+    ordered: bool = False,
+    now: datetime,
 ) -> tuple[Endpoint, str]:
     """A customer's URL that gets events of `event_types` (empty: every public type), and its secret."""
     require_reachable(url=url, scope=scope)
@@ -51,11 +72,13 @@ def create_outbound(
         scope=scope,
         actor=actor,
         now=now,
+        secret=rotation.usable(scheme=schemes.DEFAULT),
         direction="out",
         kind="customer",
         name=_name(name),
         url=url,
         event_types=_types(event_types),
+        ordered=ordered,
     )
 
 
@@ -68,7 +91,7 @@ def update(
     with sql.durable():
         endpoint = _expected(scope, endpoint_id, expected_version)
         before = _summary(endpoint)
-        _apply(endpoint, changes)
+        _apply(endpoint, changes, now)
         if _summary(endpoint) == before:
             return endpoint
         _save(endpoint, now)
@@ -90,12 +113,13 @@ def retire(*, scope: Scope, actor: Actor, endpoint_id: str, expected_version: in
         _record(scope, actor, "endpoint.deleted", endpoint, now, before=before)
 
 
-def send_test(*, scope: Scope, endpoint_id: str, now: datetime) -> str:
+def send_test(*, scope: Scope, actor: Actor, endpoint_id: str, now: datetime) -> str:
     """Send `endpoint.test` to one outgoing endpoint and return the event's id."""
     with sql.durable():
         endpoint = rotation.locked(scope=scope, endpoint_id=endpoint_id)
         if endpoint.direction != Endpoint.Direction.OUT or endpoint.status != Endpoint.Status.ACTIVE:
             raise EndpointNotActive("Only an active outgoing endpoint gets a test event.", next_step="Enable it first.")
+        _record(scope, actor, "endpoint.tested", endpoint, now)
         return outbox.publish_to(
             scope=scope, endpoint=endpoint, type="endpoint.test", data={"endpoint": endpoint.public_id}, now=now
         )
@@ -107,7 +131,10 @@ def receiver_url(endpoint: Endpoint) -> str:
 
 
 def disable(*, scope: Scope, actor: Actor, endpoint: Endpoint, reason: str, now: datetime) -> None:
-    """Stop sending to a locked endpoint, with the reason on its page. Nothing happens when it is not active."""
+    """Stop sending to a locked endpoint, with the reason on its page. Nothing happens when it is not active.
+
+    The other endpoints hear of it as `endpoint.disabled`, so that somebody is told where they look.
+    """
     sql.require_transaction()
     if endpoint.status != Endpoint.Status.ACTIVE:
         return
@@ -116,6 +143,8 @@ def disable(*, scope: Scope, actor: Actor, endpoint: Endpoint, reason: str, now:
     _save(endpoint, now)
     skip_pending(endpoint=endpoint, now=now)
     _record(scope, actor, "endpoint.updated", endpoint, now, before=before, after=_summary(endpoint), reason=reason)
+    news = {"endpoint": endpoint.public_id, "name": endpoint.name, "reason": reason}
+    outbox.publish(scope=scope, type="endpoint.disabled", data=news, now=now)
 
 
 def skip_pending(*, endpoint: Endpoint, now: datetime) -> int:
@@ -127,7 +156,7 @@ def skip_pending(*, endpoint: Endpoint, now: datetime) -> int:
     return int(waiting.update(status=Delivery.Status.SKIPPED, detail="The endpoint is not active.", settled_at=now))
 
 
-def _create(*, scope: Scope, actor: Actor, now: datetime, **columns: Any) -> tuple[Endpoint, str]:
+def _create(*, scope: Scope, actor: Actor, now: datetime, secret: str, **columns: Any) -> tuple[Endpoint, str]:
     with sql.durable():
         rows = Endpoint.objects.within(scope).exclude(status=Endpoint.Status.RETIRED)
         if rows.count() >= ENDPOINTS_MAX:
@@ -142,7 +171,7 @@ def _create(*, scope: Scope, actor: Actor, now: datetime, **columns: Any) -> tup
             **columns,
         )
         endpoint.save(force_insert=True)
-        _, secret = rotation.new_secret(endpoint=endpoint, now=now)
+        rotation.store(endpoint=endpoint, secret=secret, now=now)
         _record(scope, actor, "endpoint.created", endpoint, now, after=_summary(endpoint))
         return endpoint, secret
 
@@ -157,19 +186,35 @@ def _expected(scope: Scope, endpoint_id: str, version: int) -> Endpoint:
     return endpoint
 
 
-def _apply(endpoint: Endpoint, changes: Changes) -> None:
-    if endpoint.direction == Endpoint.Direction.IN and ({"url", "event_types"} & set(changes)):
-        raise Invalid("An incoming endpoint has no address and no subscription of its own.")
+def _apply(endpoint: Endpoint, changes: Changes, now: datetime) -> None:
+    """Put the changes onto the row, or refuse those of the other direction."""
+    unused = _ONLY_OUT if endpoint.direction == Endpoint.Direction.IN else _ONLY_IN
+    for name in sorted(unused & set(changes)):
+        detail = f"An endpoint of direction {endpoint.direction} has no {name} of its own."
+        raise Invalid(detail, problems=(FieldProblem(f"#/{name}", "unused", detail),))
     if "name" in changes:
         endpoint.name = _name(changes["name"])
     if "url" in changes:
         endpoint.url = changes["url"]
     if "event_types" in changes:
         endpoint.event_types = _types(changes["event_types"])
+    if "ordered" in changes:
+        endpoint.ordered = changes["ordered"]
+    if "api_version" in changes:
+        endpoint.api_version = _api_version(changes["api_version"])
+    if "scheme" in changes:
+        _switch_scheme(endpoint, changes["scheme"], now)
     if "status" in changes:
         endpoint.status = changes["status"]
         endpoint.disabled_reason = "" if changes["status"] == "active" else endpoint.disabled_reason
         endpoint.failing_since = None
+
+
+def _switch_scheme(endpoint: Endpoint, scheme: str, now: datetime) -> None:
+    """Only to a scheme that every live secret can be one of; there is no time in which both are believed."""
+    endpoint.scheme = _scheme(endpoint.kind, scheme)
+    for each in rotation.live(endpoint=endpoint, now=now):
+        rotation.usable(scheme=scheme, secret=decrypt(each.cipher))
 
 
 def _save(endpoint: Endpoint, now: datetime) -> None:
@@ -184,6 +229,21 @@ def _name(name: str) -> str:
         detail = f"A name has 1 to {NAME_LENGTH_MAX} characters."
         raise Invalid(detail, problems=(FieldProblem("#/name", "length", detail),))
     return name
+
+
+def _scheme(kind: str, scheme: str) -> str:
+    known = schemes.SCHEMES_OF[kind]
+    if scheme not in known:
+        detail = f"{scheme!r} is no scheme of this kind of sender; these are: {', '.join(known)}."
+        raise Invalid(detail, problems=(FieldProblem("#/scheme", "unknown_scheme", detail),))
+    return scheme
+
+
+def _api_version(version: str) -> str:
+    if version not in versions.VERSIONS:
+        detail = f"{version!r} is no version of the payloads; these are: {', '.join(versions.VERSIONS)}."
+        raise Invalid(detail, problems=(FieldProblem("#/apiVersion", "unknown_version", detail),))
+    return version
 
 
 def _types(names: Sequence[str]) -> list[str]:
@@ -207,7 +267,12 @@ def _summary(endpoint: Endpoint) -> dict[str, Any]:
         "url": endpoint.url,
         "eventTypes": list(endpoint.event_types),
         "status": endpoint.status,
+        **({"scheme": endpoint.scheme} if endpoint.direction == Endpoint.Direction.IN else _how_it_is_sent(endpoint)),
     }
+
+
+def _how_it_is_sent(endpoint: Endpoint) -> dict[str, Any]:
+    return {"ordered": endpoint.ordered, "apiVersion": endpoint.api_version}
 
 
 def _record(scope: Scope, actor: Actor, action: str, endpoint: Endpoint, now: datetime, **more: Any) -> None:

@@ -6,7 +6,7 @@ from django import forms
 
 from webhooks import catalog, rotation
 from webhooks.endpoints import NAME_LENGTH_MAX
-from webhooks.redrive import REASON_LENGTH_MAX
+from webhooks.reasons import REASON_LENGTH_MAX
 
 OVERLAPS = {0: "End the old secret now", 1: "1 hour", 24: "24 hours", 168: "7 days"}
 assert timedelta(hours=max(OVERLAPS)) <= rotation.OVERLAP_MAX

@@ -214,6 +214,8 @@ class OutboxEvent(ScopedModel):
         indexes = [
             # the outbox page by type
             models.Index(fields=["environment", "type", "-sequence"], name="outbox_event_by_type"),
+            # a replay's range of time
+            models.Index(fields=["environment", "occurred_at"], name="outbox_event_by_time"),
         ]
 
 
@@ -249,7 +251,7 @@ class Delivery(ScopedModel):
             # deliveries of one endpoint, newest first
             models.Index(fields=["environment", "endpoint", "-id"], name="delivery_by_endpoint"),
             # what waits for one endpoint, in order: sender.claim for ordered endpoints, and the count on the list
-            models.Index(fields=["endpoint", "id"], condition=Q(status="pending"), name="delivery_waiting"),
+            models.Index(fields=["endpoint", "event"], condition=Q(status="pending"), name="delivery_waiting"),
         ]
 
 

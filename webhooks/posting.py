@@ -3,20 +3,25 @@
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.cookiejar import DefaultCookiePolicy
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests_hardened import Config, HTTPSession
 from requests_hardened.ip_filter import InvalidIPAddress
+from urllib3.exceptions import HTTPError
 
 from lamba_campaigns.lib.errors import Invalid
 from projects.scoping import Scope
-from webhooks import addresses
+from webhooks import addresses, deadline
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0  # between two bytes
-DEADLINE_SECONDS = 20.0  # for the whole answer
+DEADLINE_SECONDS = 20.0  # from the request's last byte to the end of the answer, headers included
+CONNECTIONS_MAX = 16  # kept open to one address in one run
+HEADERS_KEPT_MAX, HEADER_KEPT_LENGTH_MAX = 30, 256
 EXCERPT_BYTES_MAX = 16_384
 THROTTLING = (429, 502, 503, 504)
 
@@ -32,10 +37,15 @@ class Answer:
     detail: str = ""
     retry_after: float | None = None
     stop: bool = False  # `webhook-delivery: disable`
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         return self.code is not None and 200 <= self.code < 300
+
+    @property
+    def ended_at(self) -> datetime:
+        return self.started_at + timedelta(milliseconds=self.duration_ms)
 
     @property
     def gone(self) -> bool:
@@ -46,7 +56,24 @@ class Answer:
         return self.code is None or self.code in THROTTLING
 
 
-def post(*, url: str, body: bytes, headers: Mapping[str, str], scope: Scope) -> Answer:
+class Sessions:
+    """Connections of one run of the sender. Each request resolves and checks its name again before one is reused."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[bool, bool], HTTPSession] = {}
+
+    def of(self, url: str, scope: Scope) -> HTTPSession:
+        key = (addresses.is_allowed_anyway(url), addresses.loopback_allowed(scope))
+        if key not in self._made:
+            self._made[key] = _session(vouched_for=key[0], loopback=key[1])
+        return self._made[key]
+
+    def close(self) -> None:
+        for each in self._made.values():
+            each.close()
+
+
+def post(*, url: str, body: bytes, headers: Mapping[str, str], scope: Scope, sessions: Sessions) -> Answer:
     """Send and return what happened. Never raises for anything that the other side does."""
     started_at, started = datetime.now(UTC), time.monotonic()
 
@@ -56,18 +83,18 @@ def post(*, url: str, body: bytes, headers: Mapping[str, str], scope: Scope) -> 
     try:
         addresses.require_reachable(url=url, scope=scope)
         with (
-            _session(url, scope) as session,
-            session.post(
+            deadline.within(DEADLINE_SECONDS),
+            sessions.of(url, scope).post(
                 url, data=body, headers=dict(headers), stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)
             ) as response,
         ):
-            excerpt = _excerpt(response, started + DEADLINE_SECONDS)
             return answer(
                 response.status_code,
                 _words(response),
-                excerpt=excerpt,
+                excerpt=_excerpt(response),
                 retry_after=_retry_after(response.headers.get("Retry-After", "")),
                 stop=response.headers.get("webhook-delivery", "").strip().lower() == "disable",
+                headers=_kept(response.headers),
             )
     except Invalid as refusal:
         return answer(None, refusal.detail)
@@ -75,33 +102,56 @@ def post(*, url: str, body: bytes, headers: Mapping[str, str], scope: Scope) -> 
         return answer(None, f"The name resolves to the private address {refusal}.")
     except (requests.Timeout, TimeoutError):
         return answer(None, "No answer in time.")
-    except (requests.RequestException, OSError, ValueError) as problem:
+    except (requests.RequestException, HTTPError, OSError, ValueError) as problem:
+        if _is_timeout(problem):
+            return answer(None, "No answer in time.")
         return answer(None, f"No connection: {type(problem).__name__}.")
 
 
-def _session(url: str, scope: Scope) -> HTTPSession:
-    vouched_for = addresses.is_allowed_anyway(url)
+def _session(*, vouched_for: bool, loopback: bool) -> HTTPSession:
     session = HTTPSession(
         Config(
             ip_filter_enable=not vouched_for,
-            ip_filter_allow_loopback_ips=addresses.loopback_allowed(scope),
+            ip_filter_allow_loopback_ips=loopback,
             never_redirect=True,
             default_timeout=(CONNECT_SECONDS, READ_SECONDS),
         )
     )
     session.trust_env = False  # no proxies and no .netrc of the host we run on
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # endpoints share nothing
+    for adapter in session.adapters.values():
+        assert isinstance(adapter, HTTPAdapter)
+        adapter.init_poolmanager(CONNECTIONS_MAX, CONNECTIONS_MAX)
+        deadline.enforce(adapter)
     return session
 
 
-def _excerpt(response: requests.Response, deadline: float) -> str:
-    """The first bytes of the answer, read within the deadline; the rest is never read."""
+def _is_timeout(problem: BaseException) -> bool:
+    """Whether a timeout stands somewhere behind `problem`: requests and urllib3 wrap it in several ways."""
+    seen: BaseException | None = problem
+    while seen is not None:
+        if isinstance(seen, TimeoutError) or any(isinstance(each, TimeoutError) for each in seen.args):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """The answer's headers as the log keeps them: printable, short, and not too many."""
+    return {
+        name[:HEADER_KEPT_LENGTH_MAX]: "".join(each for each in text[:HEADER_KEPT_LENGTH_MAX] if each.isprintable())
+        for name, text in list(headers.items())[:HEADERS_KEPT_MAX]
+        if name.isprintable() and name.lower() != "set-cookie"
+    }
+
+
+def _excerpt(response: requests.Response) -> str:
+    """The first bytes of the answer; the rest is never read."""
     found = b""
-    for chunk in response.iter_content(1_024):
+    for chunk in response.iter_content(EXCERPT_BYTES_MAX):
         found += chunk
         if len(found) >= EXCERPT_BYTES_MAX:
             break
-        if time.monotonic() > deadline:
-            raise TimeoutError
     return found[:EXCERPT_BYTES_MAX].decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 

@@ -8,12 +8,11 @@ from audit import chain
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound
 from projects.scoping import Actor, Scope
-from webhooks import doorbell
+from webhooks import doorbell, reasons
 from webhooks.models import InboundEvent
 from webhooks.outbox import PROCESS_EVENTS
 
 REDRIVE_EVENTS_MAX = 500
-REASON_LENGTH_MAX = 500
 STATES = ("parked", "quarantined", "ignored", "retry")
 
 
@@ -48,7 +47,10 @@ def redrive(*, scope: Scope, actor: Actor, event_ids: Sequence[str], reason: str
 
     Events that are processed, or being processed, stay. Signatures and timestamps are not looked at again.
     """
-    reason = _checked(event_ids, reason)
+    reason = reasons.checked(reason)
+    if not 0 < len(event_ids) <= REDRIVE_EVENTS_MAX:
+        detail = f"Choose 1 to {REDRIVE_EVENTS_MAX} events."
+        raise Invalid(detail, problems=(FieldProblem("#/eventIds", "length", detail),))
     with sql.durable():
         rows = list(
             InboundEvent.objects.within(scope).filter(event_id__in=event_ids).order_by("id").select_for_update()
@@ -74,14 +76,3 @@ def redrive(*, scope: Scope, actor: Actor, event_ids: Sequence[str], reason: str
                 )
         doorbell.ring_after_commit(PROCESS_EVENTS)
     return [row.event_id for row in rows if row.event_id in driven]
-
-
-def _checked(event_ids: Sequence[str], reason: str) -> str:
-    reason = reason.strip()
-    if not 0 < len(reason) <= REASON_LENGTH_MAX:
-        detail = f"Give a reason of 1 to {REASON_LENGTH_MAX} characters."
-        raise Invalid(detail, problems=(FieldProblem("#/reason", "length", detail),))
-    if not 0 < len(event_ids) <= REDRIVE_EVENTS_MAX:
-        detail = f"Choose 1 to {REDRIVE_EVENTS_MAX} events."
-        raise Invalid(detail, problems=(FieldProblem("#/eventIds", "length", detail),))
-    return reason

@@ -5,14 +5,13 @@ from datetime import datetime
 
 from audit import chain
 from lamba_campaigns.lib import sql
-from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound
+from lamba_campaigns.lib.errors import Conflict, NotFound
 from projects.scoping import Actor, Scope
-from webhooks import doorbell
+from webhooks import doorbell, reasons
 from webhooks.models import Delivery, Endpoint
 from webhooks.outbox import SEND_DELIVERIES
 
 DELIVERIES_MAX = 500
-REASON_LENGTH_MAX = 500
 
 
 class NothingToSend(Conflict):
@@ -21,10 +20,7 @@ class NothingToSend(Conflict):
 
 def resend(*, scope: Scope, actor: Actor, delivery_ids: Sequence[str], reason: str, now: datetime) -> int:
     """Put settled deliveries of active endpoints back to pending; returns how many. Those that wait already stay."""
-    reason = reason.strip()
-    if not 0 < len(reason) <= REASON_LENGTH_MAX:
-        detail = f"Give a reason of 1 to {REASON_LENGTH_MAX} characters."
-        raise Invalid(detail, problems=(FieldProblem("#/reason", "length", detail),))
+    reason = reasons.checked(reason)
     with sql.durable():
         rows = list(
             Delivery.objects.within(scope)
@@ -46,7 +42,7 @@ def resend(*, scope: Scope, actor: Actor, delivery_ids: Sequence[str], reason: s
                 next_step="Enable the endpoint first.",
             )
         Delivery.objects.within(scope).filter(pk__in=[row.pk for row in ready]).update(
-            status=Delivery.Status.PENDING, attempts=0, next_attempt_at=now, settled_at=None
+            status=Delivery.Status.PENDING, attempts=0, next_attempt_at=now, settled_at=None, detail=""
         )
         for row in ready:
             chain.record(

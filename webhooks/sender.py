@@ -6,7 +6,7 @@ Every attempt carries the same id and the same bytes under a fresh timestamp. On
 import random
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,16 +15,18 @@ from lamba_campaigns.lib.secrets import decrypt
 from lamba_campaigns.lib.signing import lamba_v1_signature, standard_signature
 from projects.access import scope_by_id
 from projects.scoping import SYSTEM, Scope
-from webhooks import endpoints, rotation
+from webhooks import endpoints, rotation, versions
 from webhooks.models import Delivery, DeliveryAttempt, Endpoint
-from webhooks.posting import Answer, post
+from webhooks.posting import Answer, Sessions, post
 
 RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)  # after attempt 1, 2, …; then it failed
 ATTEMPTS_MAX = len(RETRY_SECONDS) + 1
 JITTER = 0.2
 THROTTLED_SECONDS_MIN = 60  # after a 429, a 502 to 504 or no answer
-CLAIM_MAX = 32
-PARALLEL_POSTS_MAX = 8
+CLAIM_MAX = 64
+CLAIM_PER_ENDPOINT_MAX = 16  # so that one that hangs leaves room for the others
+PARALLEL_POSTS_MAX = 16
+ORDERED_ATTEMPTS = 2  # of the earlier event; after their failure the later ones of an ordered endpoint go on
 LEASE = timedelta(minutes=5)
 FAILING_MAX = timedelta(days=5)
 
@@ -42,36 +44,59 @@ class Request:
 
 
 def run(*, now: datetime) -> int:
-    """Post what is due, at most CLAIM_MAX deliveries; how many. Call it until it says 0."""
+    """Post what is due, at most CLAIM_MAX deliveries; how many. Call it until it says 0.
+
+    Each answer is written down as soon as it is there, together with those that came at the same moment.
+    """
     with sql.durable():
         ids = [row[0] for row in sql.rows("webhooks", "claim_deliveries", _claim_values(now))]
-    requests = [request for request in (_prepared(each, now) for each in sorted(ids)) if request is not None]
+    requests = _prepared(ids, now)
     if requests:
+        sessions = Sessions()
         with ThreadPoolExecutor(min(PARALLEL_POSTS_MAX, len(requests))) as pool:
-            answers = list(pool.map(_posted, requests))
-        for request, answer in zip(requests, answers, strict=True):
-            _settle(request, answer, now)
+            waiting = {pool.submit(_posted, each, sessions): each for each in requests}
+            while waiting:
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                _settle([(waiting.pop(each), each.result()) for each in done], now)
+        sessions.close()
     return len(ids)
 
 
 def _claim_values(now: datetime) -> dict[str, object]:
-    return {"now": now, "lease_ends": now + LEASE, "limit": CLAIM_MAX}
+    return {
+        "now": now,
+        "lease_ends": now + LEASE,
+        "limit": CLAIM_MAX,
+        "per_endpoint": CLAIM_PER_ENDPOINT_MAX,
+        "look_at": CLAIM_MAX * CLAIM_PER_ENDPOINT_MAX,
+        "ordered_attempts": ORDERED_ATTEMPTS,
+    }
 
 
-def _prepared(delivery_id: int, now: datetime) -> Request | None:
-    """The signed request of a claimed delivery; None when its endpoint went away, which settles it."""
-    delivery: Delivery = (
-        Delivery.objects.across_environments("a claimed row by its primary key")
+def _prepared(ids: Sequence[int], now: datetime) -> list[Request]:
+    """The signed requests of claimed deliveries; those whose endpoint went away are settled instead."""
+    rows = (
+        Delivery.objects.across_environments("claimed rows by their primary keys")
         .select_related("event", "endpoint")
-        .get(pk=delivery_id)
+        .filter(pk__in=ids)
+        .order_by("event_id")
     )
-    if delivery.endpoint.status != Endpoint.Status.ACTIVE:
-        with sql.durable():
-            endpoints.skip_pending(endpoint=delivery.endpoint, now=now)
-        return None
+    secrets: dict[int, list[str]] = {}
+    found = []
+    for row in rows:
+        if row.endpoint.status != Endpoint.Status.ACTIVE:
+            with sql.durable():
+                endpoints.skip_pending(endpoint=row.endpoint, now=now)
+            continue
+        if row.endpoint_id not in secrets:
+            secrets[row.endpoint_id] = [decrypt(each.cipher) for each in rotation.live(endpoint=row.endpoint, now=now)]
+        found.append(_request(row, secrets[row.endpoint_id]))
+    return found
+
+
+def _request(delivery: Delivery, secrets: Sequence[str]) -> Request:
     scope = scope_by_id(delivery.environment_id)
-    secrets = [decrypt(each.cipher) for each in rotation.live(endpoint=delivery.endpoint, now=now)]
-    body = bytes(delivery.event.payload)
+    body = versions.written_for(bytes(delivery.event.payload), version=delivery.endpoint.api_version)
     headers = signed_headers(
         event_id=delivery.event.public_id,
         event_type=delivery.event.type,
@@ -116,46 +141,70 @@ def signed_headers(
     }
 
 
-def _posted(request: Request) -> Answer:
-    return post(url=request.url, body=request.body, headers=request.headers, scope=request.scope)
+def _posted(request: Request, sessions: Sessions) -> Answer:
+    return post(url=request.url, body=request.body, headers=request.headers, scope=request.scope, sessions=sessions)
 
 
-def _settle(request: Request, answer: Answer, now: datetime) -> None:
+def _settle(answered: Sequence[tuple[Request, Answer]], now: datetime) -> None:
+    """What was taken, all at once; what failed, one by one, since each decides about its endpoint."""
+    taken = [(request, answer) for request, answer in answered if answer.ok]
+    if taken:
+        with sql.durable():
+            _log_attempts(taken)
+            sql.execute("webhooks", "settle_delivered", _delivered_values(taken))
+            sql.execute("webhooks", "endpoints_recovered", {"ids": [request.delivery_id for request, _ in taken]})
+    for request, answer in answered:
+        if not answer.ok:
+            _settle_failed(request, answer)
+
+
+def _delivered_values(taken: Sequence[tuple[Request, Answer]]) -> dict[str, object]:
+    return {
+        "ids": [request.delivery_id for request, _ in taken],
+        "numbers": [request.number for request, _ in taken],
+        "codes": [answer.code for _, answer in taken],
+        "settled_ats": [answer.ended_at for _, answer in taken],
+    }
+
+
+def _settle_failed(request: Request, answer: Answer) -> None:
     """Write the attempt down and decide what follows, under the endpoint's lock."""
     with sql.durable():
         delivery: Delivery = (
             Delivery.objects.across_environments("a claimed row by its primary key")
-            .select_for_update(of=("self", "endpoint"))
+            .select_for_update(of=("self", "endpoint"), no_key=True)
             .select_related("endpoint")
             .get(pk=request.delivery_id)
         )
-        _log_attempt(delivery, request, answer)
+        _log_attempts([(request, answer)])
         if delivery.attempts != request.number or delivery.status != Delivery.Status.PENDING:
             return  # the lease ran out and another worker has tried since, or somebody disabled the endpoint
-        settled_at = answer.started_at + timedelta(milliseconds=answer.duration_ms)
         delivery.response_code, delivery.detail = answer.code, answer.detail
-        if answer.ok:
-            delivery.status, delivery.settled_at = Delivery.Status.DELIVERED, settled_at
-        elif delivery.attempts >= ATTEMPTS_MAX:
-            delivery.status, delivery.settled_at = Delivery.Status.FAILED, settled_at
+        if delivery.attempts >= ATTEMPTS_MAX:
+            delivery.status, delivery.settled_at = Delivery.Status.FAILED, answer.ended_at
         else:
             pause = pause_seconds(attempt=delivery.attempts, answer=answer)
-            delivery.next_attempt_at = settled_at + timedelta(seconds=pause)
+            delivery.next_attempt_at = answer.ended_at + timedelta(seconds=pause)
         delivery.save(update_fields=["response_code", "detail", "status", "settled_at", "next_attempt_at"])
-        _note_health(request.scope, delivery.endpoint, answer, settled_at)
+        _note_failure(request.scope, delivery.endpoint, answer, answer.ended_at)
 
 
-def _log_attempt(delivery: Delivery, request: Request, answer: Answer) -> None:
-    DeliveryAttempt(
-        environment_id=delivery.environment_id,
-        delivery=delivery,
-        number=request.number,
-        started_at=answer.started_at,
-        duration_ms=answer.duration_ms,
-        response_code=answer.code,
-        excerpt=answer.excerpt,
-        detail=answer.detail,
-    ).save(force_insert=True)
+def _log_attempts(answered: Sequence[tuple[Request, Answer]]) -> None:
+    DeliveryAttempt.objects.across_environments("rows of claimed deliveries, by their primary keys").bulk_create(
+        DeliveryAttempt(
+            environment_id=request.scope.environment_id,
+            delivery_id=request.delivery_id,
+            number=request.number,
+            started_at=answer.started_at,
+            duration_ms=answer.duration_ms,
+            request_headers=dict(request.headers),
+            response_code=answer.code,
+            response_headers=dict(answer.headers),
+            excerpt=answer.excerpt,
+            detail=answer.detail,
+        )
+        for request, answer in answered
+    )
 
 
 def pause_seconds(*, attempt: int, answer: Answer) -> float:
@@ -168,12 +217,7 @@ def pause_seconds(*, attempt: int, answer: Answer) -> float:
     return base * (1 + random.uniform(-JITTER, JITTER))  # noqa: S311 - spreads retries, guards nothing
 
 
-def _note_health(scope: Scope, endpoint: Endpoint, answer: Answer, now: datetime) -> None:
-    if answer.ok:
-        if endpoint.failing_since is not None:
-            endpoint.failing_since = None
-            endpoint.save(update_fields=["failing_since"])
-        return
+def _note_failure(scope: Scope, endpoint: Endpoint, answer: Answer, now: datetime) -> None:
     if answer.gone:
         endpoints.disable(scope=scope, actor=SYSTEM, endpoint=endpoint, reason=answer.detail, now=now)
     elif endpoint.failing_since is None:

@@ -8,9 +8,10 @@ from rest_framework import serializers
 
 from lamba_campaigns.lib.canonical import strict_loads
 from lamba_campaigns.web.rest import StrictSerializer, etag
-from webhooks import endpoints, redrive, rotation
+from webhooks import endpoints, redrive, rotation, schemes
 from webhooks.catalog import EventType
 from webhooks.models import Delivery, Endpoint, InboundEvent, OutboxEvent
+from webhooks.reasons import REASON_LENGTH_MAX
 
 STATES = [state.value for state in InboundEvent.State]
 
@@ -22,6 +23,15 @@ class EndpointRequest(StrictSerializer):
     direction = serializers.ChoiceField(choices=["in", "out"])
     name = serializers.CharField(max_length=120)
     kind = serializers.ChoiceField(choices=["lamba", "provider"], required=False, help_text="Of `in`: who sends.")
+    scheme = serializers.CharField(
+        max_length=20, required=False, help_text=f"Of `in`: how the sender signs, usually {schemes.DEFAULT}."
+    )
+    secret = serializers.CharField(
+        max_length=rotation.GIVEN_LENGTH[1],
+        required=False,
+        trim_whitespace=False,
+        help_text="Of `in`: the sender's own secret. Absent: one is made here.",
+    )
     url = serializers.CharField(max_length=2_000, required=False, help_text="Of `out`: where events are sent.")
     eventTypes = serializers.ListField(
         source="event_types",
@@ -29,9 +39,14 @@ class EndpointRequest(StrictSerializer):
         required=False,
         help_text="Of `out`: what is sent; empty is every public type.",
     )
+    ordered = serializers.BooleanField(
+        required=False, help_text="Of `out`: one event at a time, the earlier one first; false by default."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        wanted, unwanted = ("kind", ["url", "event_types"]) if attrs["direction"] == "in" else ("url", ["kind"])
+        incoming = attrs["direction"] == "in"
+        wanted = "kind" if incoming else "url"
+        unwanted = ["url", "event_types", "ordered"] if incoming else ["kind", "scheme", "secret"]
         if wanted not in attrs:
             raise serializers.ValidationError({wanted: ["Needed for this direction."]}, code="required")
         for name in unwanted:
@@ -48,6 +63,11 @@ class EndpointChanges(StrictSerializer):
         source="event_types", child=serializers.CharField(max_length=120), required=False
     )
     status = serializers.ChoiceField(choices=["active", "disabled"], required=False)
+    scheme = serializers.CharField(max_length=20, required=False, help_text="Of `in`.")
+    ordered = serializers.BooleanField(required=False, help_text="Of `out`.")
+    apiVersion = serializers.CharField(
+        source="api_version", max_length=10, required=False, help_text="Of `out`: the payload version it is pinned to."
+    )
 
 
 class SecretResponse(serializers.Serializer[Any]):
@@ -65,6 +85,8 @@ class EndpointResponse(serializers.Serializer[Any]):
     name = serializers.CharField()
     url = serializers.CharField(help_text="Of `out` where events go; of `in` where they are received.")
     eventTypes = serializers.ListField(child=serializers.CharField())
+    scheme = serializers.CharField(help_text="Of `in`: how its sender signs.", allow_null=True)
+    ordered = serializers.BooleanField(help_text="Of `out`: one event at a time, the earlier one first.")
     apiVersion = serializers.CharField()
     status = serializers.CharField(help_text="active or disabled.")
     disabledReason = serializers.CharField(allow_blank=True)
@@ -95,8 +117,29 @@ class RotateRequest(StrictSerializer):
         help_text="How long the secret before stays valid; 0 ends it now.",
     )
 
+    secret = serializers.CharField(
+        max_length=rotation.GIVEN_LENGTH[1],
+        default="",
+        trim_whitespace=False,
+        help_text="Of `in`: the sender's own new secret. Absent: one is made here.",
+    )
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        return {"overlap": timedelta(hours=attrs["overlap_hours"])}
+        return {"overlap": timedelta(hours=attrs["overlap_hours"]), "secret": attrs["secret"]}
+
+
+class ReplayRequest(StrictSerializer):
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField(required=False, help_text="Now by default.")
+    reason = serializers.CharField(max_length=REASON_LENGTH_MAX)
+    dryRun = serializers.BooleanField(source="dry_run", default=False)
+
+
+class ReplayResponse(serializers.Serializer[Any]):
+    count = serializers.IntegerField()
+    until = serializers.DateTimeField(allow_null=True, help_text="When the last of them happened.")
+    more = serializers.BooleanField(help_text="The range holds more: replay again from `until`.")
+    dryRun = serializers.BooleanField()
 
 
 class NewSecretResponse(SecretResponse):
@@ -115,6 +158,8 @@ def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
         "name": endpoint.name,
         "url": endpoint.url or endpoints.receiver_url(endpoint),
         "eventTypes": endpoint.event_types,
+        "scheme": endpoint.scheme if endpoint.direction == Endpoint.Direction.IN else None,
+        "ordered": endpoint.ordered,
         "apiVersion": endpoint.api_version,
         "status": endpoint.status,
         "disabledReason": endpoint.disabled_reason,
@@ -176,7 +221,7 @@ class RedriveRequest(StrictSerializer):
     type = serializers.CharField(max_length=120, required=False)
     since = serializers.DateTimeField(required=False)
     until = serializers.DateTimeField(required=False)
-    reason = serializers.CharField(max_length=redrive.REASON_LENGTH_MAX)
+    reason = serializers.CharField(max_length=REASON_LENGTH_MAX)
     dryRun = serializers.BooleanField(source="dry_run", default=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -238,7 +283,9 @@ class AttemptResponse(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     startedAt = serializers.DateTimeField()
     durationMs = serializers.IntegerField()
+    requestHeaders = serializers.DictField(child=serializers.CharField())
     responseCode = serializers.IntegerField(allow_null=True)
+    responseHeaders = serializers.DictField(child=serializers.CharField())
     excerpt = serializers.CharField(allow_blank=True)
     detail = serializers.CharField(allow_blank=True)
 
@@ -261,7 +308,7 @@ class ResendRequest(StrictSerializer):
     deliveryIds = serializers.ListField(
         source="delivery_ids", child=serializers.CharField(max_length=31), min_length=1, max_length=500
     )
-    reason = serializers.CharField(max_length=500)
+    reason = serializers.CharField(max_length=REASON_LENGTH_MAX)
 
 
 class ResendResponse(serializers.Serializer[Any]):
@@ -287,7 +334,9 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
                 "number": attempt.number,
                 "startedAt": attempt.started_at,
                 "durationMs": attempt.duration_ms,
+                "requestHeaders": attempt.request_headers,
                 "responseCode": attempt.response_code,
+                "responseHeaders": attempt.response_headers,
                 "excerpt": attempt.excerpt,
                 "detail": attempt.detail,
             }

@@ -8,6 +8,8 @@ urlpatterns = [
     path("endpoints", endpoints.EndpointList.as_view()),
     path("endpoints/<str:endpoint>", endpoints.EndpointDetail.as_view()),
     path("endpoints/<str:endpoint>/rotate", endpoints.EndpointRotate.as_view()),
+    path("endpoints/<str:endpoint>/secrets/<str:secret>", endpoints.EndpointSecret.as_view()),
+    path("endpoints/<str:endpoint>/replay", endpoints.EndpointReplay.as_view()),
     path("endpoints/<str:endpoint>/test", endpoints.EndpointTest.as_view()),
     path("inbound-events", events.InboundEventList.as_view()),
     path("inbound-events/redrive", events.Redrive.as_view()),

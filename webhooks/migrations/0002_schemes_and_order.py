@@ -33,7 +33,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='delivery',
-            index=models.Index(condition=models.Q(('status', 'pending')), fields=['endpoint', 'id'], name='delivery_waiting'),
+            index=models.Index(condition=models.Q(('status', 'pending')), fields=['endpoint', 'event'], name='delivery_waiting'),
+        ),
+        migrations.AddIndex(
+            model_name='outboxevent',
+            index=models.Index(fields=['environment', 'occurred_at'], name='outbox_event_by_time'),
         ),
         migrations.AddIndex(
             model_name='deliveryattempt',

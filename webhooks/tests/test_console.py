@@ -208,7 +208,13 @@ def test_an_endpoint_is_edited_switched_tested_and_deleted(
     assert (row.name, row.event_types, row.status) == ("Warehouse", ["campaign.sent"], "retired")
     assert [each.status for each in Delivery.objects.within(scope)] == ["skipped"]
     actions = AuditEntry.objects.filter(subject_id=endpoint).order_by("sequence").values_list("action", flat=True)
-    assert list(actions) == ["endpoint.created", "endpoint.updated", "endpoint.updated", "endpoint.deleted"]
+    assert list(actions) == [
+        "endpoint.created",
+        "endpoint.updated",
+        "endpoint.tested",
+        "endpoint.updated",
+        "endpoint.deleted",
+    ]
 
 
 def test_a_failed_delivery_is_sent_again_from_its_event(

@@ -215,7 +215,8 @@ def test_a_receiver_that_says_stop_is_disabled_and_what_waits_is_skipped(
     assert endpoint.disabled_reason
     assert [each.status for each in Delivery.objects.within(sandbox)] == ["skipped"]
     assert sender.run(now=later(days=1)) == 0
-    assert OutboxEvent.objects.within(sandbox).count() == 2
+    types = OutboxEvent.objects.within(sandbox).order_by("sequence").values_list("type", flat=True)
+    assert list(types) == ["campaign.launched", "endpoint.disabled", "campaign.launched"]
 
 
 def test_an_endpoint_that_fails_for_days_is_disabled(
@@ -318,7 +319,7 @@ def test_a_private_address_is_refused_again_when_bytes_would_leave(
 ) -> None:
     monkeypatch.setattr(addresses, "require_reachable", lambda **_: None)
 
-    answer = posting.post(url=url, body=b"{}", headers={}, scope=scope)
+    answer = posting.post(url=url, body=b"{}", headers={}, scope=scope, sessions=posting.Sessions())
 
     assert answer.code is None
     assert "private" in answer.detail or "No connection" in answer.detail
@@ -397,7 +398,7 @@ def test_a_test_event_goes_to_its_endpoint_alone(
 ) -> None:
     endpoints.create_outbound(scope=sandbox, actor=actor, name="Other", url=receiver.url, event_types=[], now=now)
 
-    event_id = endpoints.send_test(scope=sandbox, endpoint_id=customer[0].public_id, now=now)
+    event_id = endpoints.send_test(scope=sandbox, actor=actor, endpoint_id=customer[0].public_id, now=now)
     sender.run(now=later())
 
     [(headers, _)] = receiver.got
