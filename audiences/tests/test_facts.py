@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from audiences import facts, vocabulary
 from audiences.channels import CHANNEL_BITS
 from audiences.facts import Change, Identity
-from audiences.models import FactHistory, Person, PersonFacts, Segment, Vocabulary
+from audiences.models import FactHistory, Person, PersonFacts, Vocabulary
 from audiences.tests.conftest import MakePerson, narrow
 from conftest import World
 from lamba_campaigns.lib.sql import NoTransaction
@@ -113,8 +113,6 @@ def test_any_order_and_repetition_of_changes_converges(
     scope: Scope, now: datetime, told: list[tuple[str, Any, int, str]], data: st.DataObject
 ) -> None:
     with transaction.atomic():
-        Vocabulary.objects.within(scope).delete()
-        Segment.objects.within(scope).delete()
         names = {
             ("segment", "vip"), ("segment", "beta"), ("role", "member"), ("role", "billing"),
             ("lifecycle", "trial"), ("lifecycle", "customer"), ("plan", "free"), ("plan", "green"),
