@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from delivery import finishing, statements, tokens, windows
-from delivery.channels import email_channel
-from delivery.channels.base import Channel, ChannelDown, Outcome
+from delivery.channels import email_channel, ways
+from delivery.channels.base import Channel, ChannelDown, Handed, Outcome
+from delivery.channels.ways import Way
 from delivery.installation import OtherInstallation
 from delivery.mime import BadAddress, Envelope, Letterhead
 from delivery.models import JobState, SendJob
@@ -42,9 +43,9 @@ class _Desk:
 
     scope: Scope
     job: SendJob
-    channel: Channel
-    template: Compiled
-    letterhead: Letterhead
+    channel: Channel | Way
+    template: Compiled | None  # None: the way renders for itself
+    letterhead: Letterhead | None
     owner: str
     clock: Clock
     size: int = windows.MICRO_BATCH_FIRST
@@ -72,6 +73,9 @@ def deliver(*, job_id: int, seconds: float = TURN_SECONDS_MAX, clock: Clock = ti
 
 
 def _open(scope: Scope, job: SendJob, clock: Clock) -> _Desk:
+    way = ways.of(scope=scope, job=job)
+    if way is not None:
+        return _Desk(scope, job, way, None, None, f"{socket.gethostname()}:{os.getpid()}", clock)
     content = Content(**job.content)
     letterhead = Letterhead(content=content, feedback_id=f"{job.public_id}:{scope.project}:{job.channel}:lamba")
     owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -143,8 +147,23 @@ def _must_wait(desk: _Desk, now: datetime) -> bool:
 
 
 def _hand_over(desk: _Desk, window: Window) -> list[Outcome]:
-    """Render and send a window; one outcome for each member, in order. Nothing here touches the database."""
+    """Render and send a window; one outcome for each member, in order, outside any transaction."""
     began = time.monotonic()
+    channel = desk.channel
+    handed = (
+        _mail(desk, channel, window)
+        if isinstance(channel, Channel)
+        else channel.hand_over(window.members, now=window.at)
+    )
+    if 2 * len(window.members) >= desk.size:  # a short rest of a chunk says little
+        desk.size = windows.next_size(size=len(window.members), seconds=time.monotonic() - began)
+    if handed.down:
+        _hold(desk.job, handed.down, desk.clock)
+    return handed.outcomes
+
+
+def _mail(desk: _Desk, channel: Channel, window: Window) -> Handed:
+    """By SMTP: every message is complete before the first one leaves. Nothing here touches the database."""
     numbers = [member.position for member in window.members]
     where = {"environment_id": desk.scope.environment_id, "job_id": desk.job.pk}
     marks = tokens.tokens("message", numbers=numbers, **where)
@@ -157,16 +176,13 @@ def _hand_over(desk: _Desk, window: Window) -> list[Outcome]:
             outcomes[member.position] = made
         else:
             batch.append(made)
-    handed = desk.channel.send_batch(batch)
+    handed = channel.send_batch(batch)
     outcomes |= {item.position: outcome for item, outcome in zip(batch, handed.outcomes, strict=True)}
-    if 2 * len(window.members) >= desk.size:  # a short rest of a chunk says little
-        desk.size = windows.next_size(size=len(window.members), seconds=time.monotonic() - began)
-    if handed.down:
-        _hold(desk.job, handed.down, desk.clock)
-    return [outcomes[member.position] for member in window.members]
+    return Handed([outcomes[member.position] for member in window.members], handed.down)
 
 
 def _envelope(desk: _Desk, member: Member, mark: str, unsubscribe_url: str, at: datetime) -> Envelope | Outcome:
+    assert desk.template is not None and desk.letterhead is not None
     try:
         rendered = desk.template.render({"person": member.fields}, unsubscribe_url=unsubscribe_url)
         return desk.letterhead.envelope(

@@ -61,6 +61,16 @@ def build(body: str, preheader: str, sender: str) -> tuple[str, str]:
     return _put_back(page, marks), _put_back("\n".join(_text(tokens)), marks) + _text_footer(sender)
 
 
+def fragment(body: str) -> tuple[str, str]:
+    """The body alone, as HTML and as plain text, both Liquid templates: for channels without a mail layout."""
+    marks: list[str] = []
+    tokens = _markdown().parse(_take_out(body, marks))
+    inside = _cleaner.clean(_markdown().renderer.render(tokens, _markdown().options, {}))
+    inside = _BLOCK_MARKS.sub(lambda match: _unwrapped(match[1], marks) or match[0], inside)
+    _require_every_mark(inside, marks)
+    return _put_back(_guard_links(inside, marks), marks), _put_back("\n".join(_text(tokens)), marks)
+
+
 def tidy(text: str) -> str:
     """Plain text with no more than one blank line in a row and one line break at its end."""
     return _BLANK_LINES.sub("\n\n", text.replace("\r\n", "\n")).strip() + "\n"

@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from delivery.mime import Envelope
 
@@ -35,6 +35,7 @@ class Handed:
     down: str = ""
 
 
+@runtime_checkable
 class Channel(Protocol):
     """One way out. Used by one thread at a time."""
 
