@@ -5,4 +5,8 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lamba_campaigns.settings")
-application = get_wsgi_application()
+_django = get_wsgi_application()
+
+from lamba_campaigns.web.unread import finish_reading  # noqa: E402 - needs Django set up
+
+application = finish_reading(_django)
