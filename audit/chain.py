@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,15 +51,16 @@ def record(
     """
     sql.require_transaction()
     assert action in ACTIONS, f"{action!r} is no action of audit/actions.py"
-    row = _columns(scope, actor, action, subject, now, before, after, reason, outcome, workspace_id)
+    row = _columns(scope, actor, action, subject, now, reason, outcome, workspace_id)
     chain_id, last, head = _lock(chain_key(scope=scope, workspace_id=workspace_id), scope, workspace_id)
     words = label_words(actor.label[:200], actor.ip[:45], subject.name[:300])
     salt = secrets.token_bytes(16)
     row |= {"sequence": last + 1, "previous_hash": head}
-    canonical = canonical_bytes(content(row, commitment=commitment(salt, words)))
+    changed = {"before": redaction.change(before), "after": redaction.change(after)}
+    canonical = canonical_bytes(content(row | changed, commitment=commitment(salt, words)))
     row |= {"canonical": canonical, "content_hash": hashlib.sha256(canonical).digest()}
     row["hash"] = link_hash(head, last + 1, row["content_hash"])
-    found = sql.one("audit", "append_entry", row | words | _stored(row) | {"chain_id": chain_id, "salt": salt})
+    found = sql.one("audit", "append_entry", row | words | {"chain_id": chain_id, "salt": salt})
     assert found is not None
     return AuditEntry(id=found[0], chain_id=chain_id, **row)
 
@@ -81,7 +81,7 @@ def link_hash(previous: bytes, sequence: int, content_hash: bytes) -> bytes:
 
 
 def content(row: Mapping[str, Any], *, commitment: str) -> dict[str, Any]:
-    """What is hashed, from the columns that repeat it."""
+    """What is hashed: the columns that repeat it, and before and after. `verify.sql` builds the same text."""
     return {
         "version": CONTENT_VERSION,
         "id": row["public_id"],
@@ -117,8 +117,6 @@ def _columns(
     action: str,
     subject: Subject,
     now: datetime,
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any] | None,
     reason: str,
     outcome: str,
     workspace_id: int | None,
@@ -136,8 +134,6 @@ def _columns(
         "subject_type": subject.type,
         "subject_id": redaction.scrub(subject.id)[:64],
         "trace_id": actor.trace_id[:64],
-        "before": redaction.change(before),
-        "after": redaction.change(after),
         "reason": redaction.scrub(reason)[:REASON_LENGTH_MAX],
         "outcome": outcome,
         "occurred_at": now,
@@ -146,10 +142,6 @@ def _columns(
 
 def _workspace(workspace_id: int | None) -> str:
     return "" if workspace_id is None else Workspace.objects.values_list("public_id", flat=True).get(pk=workspace_id)
-
-
-def _stored(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: None if row[name] is None else json.dumps(row[name]) for name in ("before", "after")}
 
 
 def _lock(key: str, scope: Scope | None, workspace_id: int | None) -> tuple[int, int, bytes]:

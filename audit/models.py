@@ -4,6 +4,8 @@ Entries and postings carry plain subject ids, so that history outlives what it s
 migration 0002. `LedgerEntry` is a mass table: no foreign keys, its scope is kept by construction (`ledger.post`).
 """
 
+import json
+from functools import cached_property
 from typing import Any
 
 from django.db import models
@@ -14,6 +16,8 @@ from lamba_campaigns.lib.ids import ID_LENGTH_MAX, new_id
 from projects.scoping import ScopedForeignKey, ScopedModel
 
 ROUTINE_ACTIONS = ("checkpoint.signed", "ledger.sealed")  # written by the clock, hidden from people unless asked for
+# what retention never empties: other evidence is proven by the digests in these
+KEPT_ACTIONS = (*ROUTINE_ACTIONS, "signing_key.rotated", "retention.applied")
 
 
 def _entry_id() -> str:
@@ -28,13 +32,17 @@ class Chain(models.Model):
     workspace = models.ForeignKey("projects.Workspace", models.PROTECT, null=True, related_name="+")
     sequence = models.BigIntegerField(default=0)  # of the newest entry; 0 before the first
     head = models.BinaryField(max_length=32, default=bytes(32))  # hash of the newest entry; zeros before the first
+    kept_from = models.BigIntegerField(default=1)  # retention took the contents of earlier entries, or is about to
+    emptied_through = models.BigIntegerField(default=0)  # how far it got
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["environment", "id"], name="audit_chain_in_scope")]
 
 
 class AuditEntry(models.Model):
-    """One decision. `canonical` is what was hashed; the other columns repeat it, and `verify` compares them."""
+    """One decision. `canonical` is what was hashed; before and after stand in it alone, and what the other columns repeat
+    for the sake of filters is compared by `verify`. Retention empties `canonical` and those columns, never a hash.
+    """
 
     public_id = models.CharField(max_length=ID_LENGTH_MAX, unique=True, default=_entry_id, editable=False)
     chain = models.ForeignKey(Chain, models.PROTECT, related_name="entries")
@@ -42,7 +50,7 @@ class AuditEntry(models.Model):
     previous_hash = models.BinaryField(max_length=32)
     content_hash = models.BinaryField(max_length=32)  # SHA-256 of canonical
     hash = models.BinaryField(max_length=32)  # SHA-256 of previous_hash, sequence and content_hash
-    canonical = models.BinaryField()
+    canonical = models.BinaryField(null=True)
     environment = models.ForeignKey("projects.Environment", models.PROTECT, null=True, related_name="+")
     workspace_public_id = models.CharField(max_length=64, default="")
     project_public_id = models.CharField(max_length=64, default="")
@@ -54,8 +62,6 @@ class AuditEntry(models.Model):
     subject_type = models.CharField(max_length=40)
     subject_id = models.CharField(max_length=64)
     trace_id = models.CharField(max_length=64, default="")
-    before = models.JSONField(null=True)
-    after = models.JSONField(null=True)
     reason = models.TextField(default="")
     outcome = models.CharField(max_length=10)
     occurred_at = models.DateTimeField()
@@ -79,6 +85,20 @@ class AuditEntry(models.Model):
             # since and until
             models.Index("chain", "occurred_at", name="audit_entry_by_time"),
         ]
+
+    @property
+    def before(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self._content.get("before")
+        return found
+
+    @property
+    def after(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self._content.get("after")
+        return found
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        return {} if self.canonical is None else json.loads(bytes(self.canonical))
 
 
 class EntryLabel(models.Model):

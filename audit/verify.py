@@ -1,52 +1,31 @@
 """verify_chain(): read a chain from its first entry and name the first break, or say that there is none.
 
 Nothing of ours is trusted: each hash is computed again from the stored bytes, the columns are compared with those
-bytes, and signed checkpoints bind what the database alone could rewrite.
+bytes, and signed checkpoints bind what the database alone could rewrite. Memory stays flat however long the chain is.
 """
 
 import hashlib
 import json
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+import psycopg
 from django.db import connection, transaction
 
-from audit import chain, signatures
-from audit.models import Chain, Checkpoint
+from audit import chain, offline_verifier, signatures
+from audit.models import AuditEntry, Chain, Checkpoint
 from lamba_campaigns.lib import sql
 
-ROWS_PER_READ: Final = 2_000
+ROWS_PER_READ: Final = 50_000  # of the chain; streamed, a few are held at a time
+ROWS_PER_FETCH: Final = 2_000
+COMMITMENT_LENGTH: Final = 64
+_RETENTION: Final = b'{"action":"retention.applied"'
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
+# texts as they are on the wire: what was hashed is bytes too
+_TYPES: Final = ("int8", "int8", *("bytea",) * 9)
 Kind = Literal["edited", "removed", "inserted", "reordered", "forked", "truncated", "forged"]
-_COLUMNS: Final = (
-    "sequence",
-    "previous_hash",
-    "content_hash",
-    "hash",
-    "canonical",
-    "public_id",
-    "workspace_public_id",
-    "project_public_id",
-    "environment_name",
-    "actor_kind",
-    "actor_id",
-    "origin",
-    "action",
-    "subject_type",
-    "subject_id",
-    "trace_id",
-    "before",
-    "after",
-    "reason",
-    "outcome",
-    "occurred_at",
-    "salt",
-    "actor_label",
-    "actor_ip",
-    "subject_name",
-)
-_Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +45,7 @@ class ChainReport:
     entries: int
     checkpoints: int
     erased: int  # entries whose names were erased; their hashes still hold
+    emptied: int  # entries whose content retention removed; their hashes still hold
     head: str  # hash of the last good entry
     flaw: Flaw | None = None
 
@@ -83,11 +63,19 @@ class _Broken(Exception):
         self.flaw = Flaw(kind, sequence, detail)
 
 
+class _Unlinked(Exception):
+    """An entry that does not follow the one before it: number, last number, previous hash, content."""
+
+
+class _Differs(Exception):
+    """An entry whose columns are not what was hashed: its number."""
+
+
 def verify_chain(*, key: str) -> ChainReport:
     """Read the chain called `key`. A chain that nobody wrote to yet is whole."""
     row = Chain.objects.filter(key=key).first()
     if row is None:
-        return ChainReport(key, 0, 0, 0, chain.GENESIS.hex())
+        return ChainReport(key, 0, 0, 0, 0, chain.GENESIS.hex())
     return _Walk(row).report()
 
 
@@ -96,68 +84,103 @@ class _Walk:
 
     def __init__(self, row: Chain) -> None:
         self.row = row
-        self.sequence, self.hash, self.erased = 0, chain.GENESIS, 0
+        self.sequence, self.id, self.hash = 0, 0, chain.GENESIS
+        self.erased = self.emptied = self.checkpoints = 0
         self.signed: dict[int, list[str]] = {}
-        self.checkpoints = 0
+        self.empty: list[list[int]] = []  # runs of emptied entries: first, last
+        self.allowed = 0  # an entry of the chain says that retention emptied up to here
 
     def report(self) -> ChainReport:
         flaw = None
         try:
             self._read_checkpoints()
             self._compare(0, chain.GENESIS)
-            with transaction.atomic(), closing(rows_of("read_chain", {"chain_id": self.row.pk}, _COLUMNS)) as entries:
-                for entry in entries:
-                    self._step(entry)
+            while self._read_some():
+                pass
             self._end()
         except _Broken as broken:
             flaw = broken.flaw
-        return ChainReport(self.row.key, self.sequence, self.checkpoints, self.erased, self.hash.hex(), flaw)
+        return ChainReport(
+            self.row.key, self.sequence, self.checkpoints, self.erased, self.emptied, self.hash.hex(), flaw
+        )
 
-    def _step(self, entry: _Row) -> None:
-        number = entry["sequence"]
-        if number == self.sequence:
-            raise _Broken("forked", number, f"Two entries claim number {number}.")
-        if number > self.sequence + 1:
-            raise _Broken("removed", self.sequence + 1, f"Number {self.sequence + 1} is missing.")
-        if bytes(entry["previous_hash"]) != self.hash:
-            raise self._wrong_link(entry)
-        self._check_content(entry)
-        self.sequence, self.hash = number, bytes(entry["hash"])
-        self._compare(number, self.hash)
+    def _read_some(self) -> bool:
+        """The next ROWS_PER_READ entries; False when there were none. A statement each: no long snapshot is held."""
+        place = {"chain_id": self.row.pk, "sequence": self.sequence, "id": self.id, "limit": ROWS_PER_READ}
+        copied = f"COPY ({sql.statement('audit', 'read_chain').rstrip(';')}) TO STDOUT (FORMAT binary)"
+        began = self.id
+        try:
+            # a transaction of its own: a copy that is left at a break rolls back to here
+            with transaction.atomic(), psycopg.Cursor(connection.connection).copy(copied, place) as entries:  # type: ignore[arg-type]
+                entries.set_types(_TYPES)
+                self._step_all(entries.rows())
+        except _Unlinked as found:  # looked into now: the connection was busy with the copy
+            raise self._wrong_place(*found.args) from None
+        except _Differs as found:
+            raise _Broken("edited", found.args[0], self._differing(found.args[0])) from None
+        return self.id != began
 
-    def _check_content(self, entry: _Row) -> None:
-        number, canonical = entry["sequence"], bytes(entry["canonical"])
-        content_hash = hashlib.sha256(canonical).digest()
-        if content_hash != bytes(entry["content_hash"]):
-            raise _Broken("edited", number, "The stored content does not have the stored hash.")
-        if chain.link_hash(bytes(entry["previous_hash"]), number, content_hash) != bytes(entry["hash"]):
-            raise _Broken("edited", number, "The entry's hash does not follow from its content.")
-        said = json.loads(canonical)
-        changes = {name: entry[name] and json.loads(entry[name]) for name in ("before", "after")}
-        claimed = chain.content({**entry, **changes}, commitment=said.get("labels", ""))
-        if said != claimed:
-            wrong = sorted(name for name in claimed if said.get(name) != claimed[name])
-            raise _Broken("edited", number, f"Columns differ from what was hashed: {', '.join(wrong)}.")
-        self._check_words(entry, said["labels"])
+    def _step_all(self, entries: Iterator[Sequence[Any]]) -> None:
+        """Each entry against the one before it and against itself. The hot loop: nothing is looked up twice in it."""
+        sha256, signed, head_at = hashlib.sha256, self.signed, self.row.sequence
+        last, link = self.sequence, self.hash
+        for number, row_id, previous, content_hash, found, canonical, front, middle, back, salt, words in entries:
+            if number != last + 1 or previous != link:
+                raise _Unlinked(number, last, previous, canonical)
+            if canonical is None:
+                self._note_empty(number)
+            else:
+                if sha256(canonical).digest() != content_hash:
+                    raise _Broken("edited", number, "The stored content does not have the stored hash.")
+                end = len(canonical) - len(back)
+                if not (
+                    canonical.startswith(front)
+                    and canonical.endswith(back)
+                    and canonical.endswith(middle, 0, end - COMMITMENT_LENGTH)
+                ):
+                    raise _Differs(number)
+                if salt is None:
+                    self.erased += 1
+                elif _commitment(sha256, salt, words) != canonical[end - COMMITMENT_LENGTH : end]:
+                    raise _Broken("edited", number, "The names of this entry are not those that were committed to.")
+                if canonical.startswith(_RETENTION):
+                    self.allowed = max(self.allowed, json.loads(canonical)["after"]["through"])
+            if sha256(link + number.to_bytes(8, "big") + content_hash).digest() != found:
+                raise _Broken("edited", number, "The entry's hash does not follow from its content.")
+            last, link = number, found
+            self.sequence, self.id, self.hash = number, row_id, found
+            if number in signed or number == head_at:
+                self._compare(number, found)
 
-    def _check_words(self, entry: _Row, committed: str) -> None:
-        if entry["salt"] is None:
-            self.erased += 1
-            return
-        words = chain.label_words(entry["actor_label"], entry["actor_ip"], entry["subject_name"])
-        if chain.commitment(bytes(entry["salt"]), words) != committed:
-            raise _Broken("edited", entry["sequence"], "The names of this entry are not those that were committed to.")
+    def _note_empty(self, number: int) -> None:
+        self.emptied += 1
+        if self.empty and self.empty[-1][1] == number - 1:
+            self.empty[-1][1] = number
+        else:
+            self.empty.append([number, number])
 
-    def _wrong_link(self, entry: _Row) -> _Broken:
+    def _differing(self, number: int) -> str:
+        """Which columns say something else than what was hashed. Asked once, at the first break."""
+        entry = AuditEntry.objects.get(chain=self.row, sequence=number)
+        said = json.loads(bytes(entry.canonical))
+        changes = {"before": said["before"], "after": said["after"]}
+        claimed = chain.content({**vars(entry), **changes}, commitment=said["labels"])
+        wrong = sorted(name for name in claimed if said.get(name) != claimed[name])
+        return f"Columns differ from what was hashed: {', '.join(wrong)}."
+
+    def _wrong_place(self, number: int, last: int, previous: bytes, canonical: bytes | None) -> _Broken:
         """Which tampering leaves an entry that follows something else than the one before it."""
-        number = entry["sequence"]
-        found = sql.one("audit", "place_of_hash", {"chain_id": self.row.pk, "hash": entry["previous_hash"]})
-        place = 0 if bytes(entry["previous_hash"]) == chain.GENESIS else found[0] if found else None
+        if number == last:
+            return _Broken("forked", number, f"Two entries claim number {number}.")
+        if number > last + 1:
+            return _Broken("removed", last + 1, f"Number {last + 1} is missing.")
+        found = sql.one("audit", "place_of_hash", {"chain_id": self.row.pk, "hash": previous})
+        place = 0 if previous == chain.GENESIS else found[0] if found else None
         if place is not None and place >= number:
             return _Broken("reordered", number, f"The entry at {number} belongs after number {place}.")
         if place is not None:
             return _Broken("inserted", place + 1, f"The entry at {number} follows {place}: what is between was added.")
-        if json.loads(bytes(entry["canonical"])).get("sequence") != number:
+        if canonical and json.loads(canonical).get("sequence") != number:
             return _Broken("removed", number, f"The entry that stood at {number} is gone and the rest was renumbered.")
         return _Broken("edited", number - 1, f"Number {number} does not follow from number {number - 1} as it is now.")
 
@@ -176,21 +199,42 @@ class _Walk:
             grown = Chain.objects.get(pk=self.row.pk)
             if self.sequence > grown.sequence:
                 raise _Broken("inserted", grown.sequence + 1, f"The chain itself knows {grown.sequence} entries.")
+        beyond = next((max(first, self.allowed + 1) for first, last in self.empty if last > self.allowed), None)
+        if beyond is not None:
+            raise _Broken("removed", beyond, "Its content is gone, and no entry says that retention took it.")
 
     def _read_checkpoints(self) -> None:
+        trusted = self._trusted()
         before = ""
         for found in Checkpoint.objects.filter(chain=self.row).order_by("pk").iterator():
             self.checkpoints += 1
-            note, signature = bytes(found.note), bytes(found.signature)
-            if found.key_id != signatures.key_id() or not signatures.is_ours(note, signature):
-                raise _Broken("forged", found.sequence, "A checkpoint is not signed by this installation's key.")
+            note, signature = bytes(found.note), bytes(found.signature).hex()
+            key = trusted.get(found.key_id)
+            if key is None or not offline_verifier.is_signed(key, note, signature):
+                raise _Broken("forged", found.sequence, "A checkpoint is not signed by a key of this installation.")
             said = json.loads(note)
             if (said["chain"], said["sequence"]) != (self.row.key, found.sequence):
                 raise _Broken("forged", found.sequence, "A checkpoint speaks of something else than its row.")
             if said["previousSignature"] != before:
                 raise _Broken("removed", found.sequence, "A checkpoint before this one is missing.")
-            before = signature.hex()
+            before = signature
             self.signed.setdefault(found.sequence, []).append(said["head"])
+
+    def _trusted(self) -> dict[str, str]:
+        """Our keys and those that they took over from, by their short names."""
+        ours = {public.hex() for public in signatures.public_keys()}
+        rows = Checkpoint.objects.filter(chain=self.row).order_by("-pk").iterator()
+        noted = ({"note": bytes(row.note).decode(), "signature": bytes(row.signature).hex()} for row in rows)
+        keys = offline_verifier.trusted_keys(noted, ours)
+        return {signatures.key_id(bytes.fromhex(key)): key for key in keys}
+
+
+def _commitment(sha256: Any, salt: bytes, words: bytes) -> bytes:
+    """chain.commitment() of words that are canonical already: HMAC by its definition, without the library's set-up."""
+    key = salt.ljust(64, b"\0")
+    inner = sha256(key.translate(_INNER) + words).digest()
+    digest: bytes = sha256(key.translate(_OUTER) + inner).hexdigest().encode()
+    return digest
 
 
 def rows_of(name: str, params: Mapping[str, Any], columns: Sequence[str]) -> Generator[dict[str, Any], None, None]:
@@ -200,6 +244,6 @@ def rows_of(name: str, params: Mapping[str, Any], columns: Sequence[str]) -> Gen
     """
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql.statement("audit", name).rstrip(";"), params)
-        while found := cursor.fetchmany(ROWS_PER_READ):
+        while found := cursor.fetchmany(ROWS_PER_FETCH):
             for row in found:
                 yield dict(zip(columns, row, strict=True))

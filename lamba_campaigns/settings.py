@@ -55,7 +55,8 @@ SECRET_KEY = _secret("SECRET_KEY")
 SECRETS_KEYS = _secret("LAMBA_SECRETS_KEYS").split(",")  # Fernet keys; the first encrypts, all decrypt
 KEY_PEPPER = _secret("LAMBA_KEY_PEPPER")  # HMAC key over the secrets of API keys
 LINK_KEY = _secret("LAMBA_LINK_KEY")  # signs unsubscribe links and other links in mail
-AUDIT_SIGNING_KEY = _secret("LAMBA_AUDIT_SIGNING_KEY")  # Ed25519 seed, 32 bytes, url-safe base64
+AUDIT_SIGNING_KEY = _secret("LAMBA_AUDIT_SIGNING_KEY")  # Ed25519 seeds, 32 bytes, url-safe base64; the first signs
+CHECKPOINT_DIR: str = env("LAMBA_CHECKPOINT_DIR", default="" if MODE == "test" else str(VAR_DIR / "checkpoints"))
 INSTALLATION_ID = _required("LAMBA_INSTALLATION_ID", "embedded")
 
 # --- addresses -----------------------------------------------------------------------------------------------------

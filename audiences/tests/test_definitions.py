@@ -43,7 +43,7 @@ def versions(audience: Audience) -> list[AudienceVersion]:
 
 
 def entries() -> list[tuple[str, Any, Any]]:
-    return list(AuditEntry.objects.order_by("id").values_list("action", "before", "after"))
+    return [(entry.action, entry.before, entry.after) for entry in AuditEntry.objects.order_by("id")]
 
 
 def update(scope: Scope, actor: Actor, audience: Audience, **changes: Any) -> Audience:

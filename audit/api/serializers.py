@@ -65,7 +65,8 @@ class ChainResponse(serializers.Serializer[Any]):
     ok = serializers.BooleanField()
     entries = serializers.IntegerField()
     checkpoints = serializers.IntegerField()
-    erased = serializers.IntegerField()
+    erased = serializers.IntegerField(help_text="Entries whose names were erased; their hashes hold.")
+    emptied = serializers.IntegerField(help_text="Entries whose content retention removed; their hashes hold.")
     head = serializers.CharField()
     flaw = FlawResponse(allow_null=True)
 

@@ -4,8 +4,8 @@ SELECT id, sequence, head FROM audit_chain WHERE key = %(key)s FOR UPDATE;
 
 -- name: create_chain
 -- Two first writers race here; the second one finds the row of the first.
-INSERT INTO audit_chain (key, environment_id, workspace_id, sequence, head)
-VALUES (%(key)s, %(environment_id)s, %(workspace_id)s, 0, %(head)s)
+INSERT INTO audit_chain (key, environment_id, workspace_id, sequence, head, kept_from, emptied_through)
+VALUES (%(key)s, %(environment_id)s, %(workspace_id)s, 0, %(head)s, 1, 0)
 ON CONFLICT (key) DO NOTHING;
 
 -- name: append_entry
@@ -14,11 +14,11 @@ WITH entry AS (
     INSERT INTO audit_auditentry (
         public_id, chain_id, sequence, previous_hash, content_hash, hash, canonical, environment_id,
         workspace_public_id, project_public_id, environment_name, actor_kind, actor_id, origin, action,
-        subject_type, subject_id, trace_id, before, after, reason, outcome, occurred_at)
+        subject_type, subject_id, trace_id, reason, outcome, occurred_at)
     VALUES (
         %(public_id)s, %(chain_id)s, %(sequence)s, %(previous_hash)s, %(content_hash)s, %(hash)s, %(canonical)s,
         %(environment_id)s, %(workspace_public_id)s, %(project_public_id)s, %(environment_name)s, %(actor_kind)s,
-        %(actor_id)s, %(origin)s, %(action)s, %(subject_type)s, %(subject_id)s, %(trace_id)s, %(before)s, %(after)s,
+        %(actor_id)s, %(origin)s, %(action)s, %(subject_type)s, %(subject_id)s, %(trace_id)s,
         %(reason)s, %(outcome)s, %(occurred_at)s)
     RETURNING id
 ), words AS (

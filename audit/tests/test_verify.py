@@ -60,7 +60,8 @@ def superuser() -> Iterator[Any]:
 def rehash(cursor: Any, sequence: int) -> None:
     """What a careful forger does: make the changed entry consistent in itself."""
     entry = AuditEntry.objects.get(sequence=sequence)
-    said = chain.content(vars(entry), commitment=chain.commitment(*_label(entry)))
+    changes = {"before": entry.before, "after": entry.after}
+    said = chain.content({**vars(entry), **changes}, commitment=chain.commitment(*_label(entry)))
     canonical = canonical_bytes(said)
     content_hash = hashlib.sha256(canonical).digest()
     link = chain.link_hash(bytes(entry.previous_hash), sequence, content_hash)
@@ -87,10 +88,10 @@ def test_a_chain_without_entries_is_whole() -> None:
 COPY = """
 INSERT INTO audit_auditentry (public_id, chain_id, sequence, previous_hash, content_hash, hash, canonical,
     environment_id, workspace_public_id, project_public_id, environment_name, actor_kind, actor_id, origin, action,
-    subject_type, subject_id, trace_id, before, after, reason, outcome, occurred_at)
+    subject_type, subject_id, trace_id, reason, outcome, occurred_at)
 SELECT 'ent_forged', chain_id, {sequence}, previous_hash, content_hash, hash, canonical,
     environment_id, workspace_public_id, project_public_id, environment_name, actor_kind, actor_id, origin, action,
-    subject_type, subject_id, trace_id, before, after, reason, outcome, occurred_at
+    subject_type, subject_id, trace_id, reason, outcome, occurred_at
 FROM audit_auditentry WHERE sequence = {source}
 """
 NAMES = (

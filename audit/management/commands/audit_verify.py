@@ -40,7 +40,8 @@ class Command(BaseCommand):
 
     def _say(self, chains: list[ChainReport], ledgers: dict[str, LedgerReport]) -> None:
         for report in chains:
-            counts = f"{report.entries:,} entries, {report.checkpoints:,} checkpoints, {report.erased:,} erased names"
+            counts = f"{report.entries:,} entries, {report.checkpoints:,} checkpoints, {report.erased:,} erased names, "
+            counts += f"{report.emptied:,} emptied"
             self.stdout.write(f"{_word(report.ok)} {report.chain}: {counts}{_flaw(report)}")
         for path, ledger in ledgers.items():
             counts = f"{ledger.postings:,} postings in {ledger.batches:,} batches, {ledger.unsealed:,} not yet sealed"
