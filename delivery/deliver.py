@@ -18,11 +18,12 @@ from delivery import finishing, statements, tokens, windows
 from delivery.channels import email_channel, ways
 from delivery.channels.base import Channel, ChannelDown, Handed, Outcome
 from delivery.channels.ways import Way
+from delivery.composing import Composer
 from delivery.installation import OtherInstallation
-from delivery.mime import BadAddress, Envelope, Letterhead
+from delivery.mime import BadAddress, Envelope
 from delivery.models import JobState, SendJob
 from delivery.pacing.turnstile import turnstile
-from delivery.rendering import Compiled, Content, RenderFailed, compile
+from delivery.rendering import Content, RenderFailed
 from delivery.unsubscribing import link
 from delivery.windows import Changes, Lease, LeaseLost, Member, Window
 from lamba_campaigns.lib.sql import durable
@@ -44,8 +45,7 @@ class _Desk:
     scope: Scope
     job: SendJob
     channel: Channel | Way
-    template: Compiled | None  # None: the way renders for itself
-    letterhead: Letterhead | None
+    composer: Composer | None  # None: the way renders for itself
     owner: str
     clock: Clock
     size: int = windows.MICRO_BATCH_FIRST
@@ -74,12 +74,12 @@ def deliver(*, job_id: int, seconds: float = TURN_SECONDS_MAX, clock: Clock = ti
 
 def _open(scope: Scope, job: SendJob, clock: Clock) -> _Desk:
     way = ways.of(scope=scope, job=job)
-    if way is not None:
-        return _Desk(scope, job, way, None, None, f"{socket.gethostname()}:{os.getpid()}", clock)
-    content = Content(**job.content)
-    letterhead = Letterhead(content=content, feedback_id=f"{job.public_id}:{scope.project}:{job.channel}:lamba")
     owner = f"{socket.gethostname()}:{os.getpid()}"
-    return _Desk(scope, job, email_channel(scope), compile(content), letterhead, owner, clock)
+    if way is not None:
+        return _Desk(scope, job, way, None, owner, clock)
+    feedback_id = f"{job.public_id}:{scope.project}:{job.channel}:lamba"
+    composer = Composer(content=Content(**job.content), feedback_id=feedback_id)
+    return _Desk(scope, job, email_channel(scope), composer, owner, clock)
 
 
 def _one_chunk(desk: _Desk, until: float) -> bool:
@@ -169,9 +169,10 @@ def _mail(desk: _Desk, channel: Channel, window: Window) -> Handed:
     marks = tokens.tokens("message", numbers=numbers, **where)
     links = tokens.tokens("unsubscribe", numbers=[member.person_id for member in window.members], **where)
     outcomes: dict[int, Outcome] = {}
-    batch = []
+    assert desk.composer is not None
+    batch, date = [], desk.composer.dated(window.at)
     for member, mark, unsubscribe in zip(window.members, marks, links, strict=True):
-        made = _envelope(desk, member, mark, link(unsubscribe), window.at)
+        made = _envelope(desk.composer, member, mark, link(unsubscribe), date)
         if isinstance(made, Outcome):
             outcomes[member.position] = made
         else:
@@ -181,17 +182,15 @@ def _mail(desk: _Desk, channel: Channel, window: Window) -> Handed:
     return Handed([outcomes[member.position] for member in window.members], handed.down)
 
 
-def _envelope(desk: _Desk, member: Member, mark: str, unsubscribe_url: str, at: datetime) -> Envelope | Outcome:
-    assert desk.template is not None and desk.letterhead is not None
+def _envelope(composer: Composer, member: Member, mark: str, unsubscribe_url: str, date: bytes) -> Envelope | Outcome:
     try:
-        rendered = desk.template.render({"person": member.fields}, unsubscribe_url=unsubscribe_url)
-        return desk.letterhead.envelope(
+        return composer.envelope(
             position=member.position,
             recipient=member.address,
-            rendered=rendered,
+            fields=member.fields,
             token=mark,
             unsubscribe_url=unsubscribe_url,
-            now=at,
+            date=date,
         )
     except RenderFailed as problem:
         return Outcome("failed", "template", str(problem))

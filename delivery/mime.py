@@ -19,11 +19,19 @@ LINE_MAX = 78
 WORD_BYTES_MAX = 36  # of text in one encoded word: with its name and marks it stays within 76 columns
 # "=_" can't occur in quoted-printable, so that the boundary never does in a body
 BOUNDARY = b"=_lamba_part"
+_TEXT_PART = b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+_BEFORE_TEXT = (
+    b">\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n\r\n--" + BOUNDARY + b"\r\n" + _TEXT_PART % b"plain"
+)
+_BEFORE_HTML = b"\r\n--" + BOUNDARY + b"\r\n" + _TEXT_PART % b"html"
+_END = b"\r\n--" + BOUNDARY + b"--\r\n"
 _BREAKS = re.compile(r"[\r\n\x00]")
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 _PLAIN = re.compile(r"[\x20-\x7e]*")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _LOCAL = re.compile(r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,\"]+")
+# what nearly every address looks like; short, so that no limit of a part is in question
+_USUAL_ADDRESS = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]+")
 _LOCAL_MAX, _ADDRESS_MAX = 64, 254
 
 
@@ -70,43 +78,67 @@ class Letterhead:
             b"MIME-Version: 1.0",
             b'Content-Type: multipart/alternative; boundary="' + BOUNDARY + b'"',
         ]
-        self.lines = b"\r\n".join(lines)
+        self.lines = b"\r\n".join([*lines, b"To: "])
+        self._after_token = b"@" + self.domain.encode() + b">\r\nList-Unsubscribe: <"
 
     def envelope(
         self, *, position: int, recipient: str, rendered: Rendered, token: str, unsubscribe_url: str, now: datetime
     ) -> Envelope:
-        """The whole message. BadAddress when the recipient's address can't be used."""
-        to = address(recipient)
-        link = _refuse_breaks(unsubscribe_url)
-        data = b"\r\n".join(
-            (
-                self.lines,
-                b"To: " + to.text.encode(),
-                b"Subject: " + header_text(rendered.subject, len("Subject: ")),
-                b"Date: " + format_datetime(now.astimezone(UTC)).encode(),
-                f"Message-ID: <{token}@{self.domain}>".encode(),
-                f"List-Unsubscribe: <{link}>".encode("ascii"),
-                b"List-Unsubscribe-Post: List-Unsubscribe=One-Click",
-                b"",
-                b"--" + BOUNDARY,
-                b"Content-Type: text/plain; charset=utf-8",
-                b"Content-Transfer-Encoding: quoted-printable",
-                b"",
-                quoted_printable(rendered.text),
-                b"--" + BOUNDARY,
-                b"Content-Type: text/html; charset=utf-8",
-                b"Content-Transfer-Encoding: quoted-printable",
-                b"",
-                quoted_printable(rendered.html),
-                b"--" + BOUNDARY + b"--",
-                b"",
-            )
+        """The whole message of a rendered person. BadAddress when the recipient's address can't be used."""
+        return self.assemble(
+            position=position,
+            recipient=recipient,
+            subject=rendered.subject,
+            text=quoted_printable(rendered.text),
+            html=quoted_printable(rendered.html),
+            token=token,
+            unsubscribe_url=unsubscribe_url,
+            date=date(now),
         )
-        return Envelope(position, self.sender, to.text, data, self.international or to.international)
+
+    def assemble(
+        self,
+        *,
+        position: int,
+        recipient: str,
+        subject: str,
+        text: bytes,
+        html: bytes,
+        token: str,
+        unsubscribe_url: str,
+        date: bytes,
+    ) -> Envelope:
+        """The whole message from a one-line subject and two encoded parts. BadAddress as above."""
+        to = address(recipient)
+        parts = (
+            self.lines,
+            to.text.encode(),
+            b"\r\nSubject: ",
+            header_text(subject, len("Subject: ")),
+            b"\r\nDate: ",
+            date,
+            b"\r\nMessage-ID: <",
+            token.encode("ascii"),
+            self._after_token,
+            _refuse_breaks(unsubscribe_url).encode("ascii"),
+            _BEFORE_TEXT,
+            text,
+            _BEFORE_HTML,
+            html,
+            _END,
+        )
+        return Envelope(position, self.sender, to.text, b"".join(parts), self.international or to.international)
+
+
+def date(moment: datetime) -> bytes:
+    """The value of the Date header."""
+    return format_datetime(moment.astimezone(UTC)).encode()
 
 
 def address(text: str) -> Address:
     """The address with its domain in ASCII (IDNA). BadAddress for anything that isn't exactly one plain address."""
+    if _USUAL_ADDRESS.fullmatch(text) and len(text) <= _LOCAL_MAX:
+        return Address(text, False)
     local, _, domain = text.strip().rpartition("@")
     if not _LOCAL.fullmatch(local) or len(local.encode()) > _LOCAL_MAX or ".." in f".{local}.":
         raise BadAddress("The part before @ can't be delivered to.")
@@ -132,7 +164,7 @@ def header_text(text: str, used: int) -> bytes:
 
 def quoted_printable(text: str) -> bytes:
     """The body of a text part: CRLF lines within 76 columns."""
-    plain = _LINE_ENDS.sub("\n", text)
+    plain = _LINE_ENDS.sub("\n", text) if "\r" in text else text
     return binascii.b2a_qp(plain.encode("utf-8", "replace"), istext=True).replace(b"\n", b"\r\n")
 
 

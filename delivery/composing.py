@@ -1,0 +1,72 @@
+"""One person's message, the one way there is: by the skeleton of its template, or rendered whole where that can't be.
+
+The same job, person, token and moment give the same bytes, so that what was sent can be shown again.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from delivery import mime, rendering, skeleton
+from delivery.mime import Envelope, Letterhead
+from delivery.rendering import Compiled, Content
+from delivery.skeleton import Skeleton, Unusual
+
+SKELETONS_KEPT = 128
+
+
+class Composer:
+    """The messages of one job."""
+
+    def __init__(self, *, content: Content, feedback_id: str) -> None:
+        self._template = rendering.compile(content)
+        self._skeleton = _skeleton(self._template)
+        self._letterhead = Letterhead(content=content, feedback_id=feedback_id)
+
+    @property
+    def sender_domain(self) -> str:
+        return self._letterhead.domain
+
+    def dated(self, moment: datetime) -> bytes:
+        """The Date of a micro-batch, written once for all its messages."""
+        return mime.date(moment)
+
+    def envelope(
+        self,
+        *,
+        position: int,
+        recipient: str,
+        fields: Mapping[str, Any],
+        token: str,
+        unsubscribe_url: str,
+        date: bytes,
+    ) -> Envelope:
+        """The whole message. RenderFailed when the template can't be filled, BadAddress when nobody can get it."""
+        subject, text, html = self._parts(fields, unsubscribe_url)
+        return self._letterhead.assemble(
+            position=position,
+            recipient=recipient,
+            subject=subject,
+            text=text,
+            html=html,
+            token=token,
+            unsubscribe_url=unsubscribe_url,
+            date=date,
+        )
+
+    def _parts(self, fields: Mapping[str, Any], unsubscribe_url: str) -> tuple[str, bytes, bytes]:
+        if self._skeleton is not None:
+            try:
+                subject, text, html = self._skeleton.fill(fields, {"unsubscribe_url": unsubscribe_url})
+            except Unusual:
+                pass
+            else:
+                return rendering.one_line(subject), text, html
+        made = self._template.render({"person": fields}, unsubscribe_url=unsubscribe_url)
+        return made.subject, mime.quoted_printable(made.text), mime.quoted_printable(made.html)
+
+
+@lru_cache(maxsize=SKELETONS_KEPT)
+def _skeleton(template: Compiled) -> Skeleton | None:
+    return skeleton.build(subject=template.subject, html=template.html, text=template.text)
