@@ -1,6 +1,7 @@
 """CSV imports of people: uploaded, checked as a whole, then applied as a whole. Nothing is ever half imported.
 
-The row is the job: a worker holds the run's row lock while it works, so two can't, and a dead one leaves nothing.
+The row is the job: a worker holds the run's advisory lock while it works, so two can't, and a dead one leaves nothing.
+The row itself stays free for the progress, and for whoever wants the run stopped.
 """
 
 import csv
@@ -8,12 +9,14 @@ import logging
 import zlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from django.db.models import F, QuerySet
 
-from audiences import import_apply, import_checks
-from audiences.import_rows import FileRefused, Found, stage
+from audiences.importing import work
+from audiences.importing.file import FileRefused, Found
+from audiences.importing.judge import DETAILS
+from audiences.importing.progress import Cancelled
 from audiences.models import ImportFilePart, ImportProblem, ImportRun
 from audit import chain
 from lamba_campaigns.lib import sql
@@ -83,7 +86,16 @@ def start(*, scope: Scope, public_id: str, skip_invalid: bool) -> ImportRun:
         if (
             not ready.filter(problem="")
             .filter(parts__number=0)
-            .update(state=State.QUEUED, dry_run=False, skip_invalid=skip_invalid, attempt_count=0, finished_at=None)
+            .update(
+                state=State.QUEUED,
+                dry_run=False,
+                skip_invalid=skip_invalid,
+                attempt_count=0,
+                finished_at=None,
+                progress_percent=0,
+                progress_rows=0,
+                cancel_asked_at=None,
+            )
         ):
             found = get(scope=scope, public_id=public_id)
             raise Conflict(
@@ -91,6 +103,29 @@ def start(*, scope: Scope, public_id: str, skip_invalid: bool) -> ImportRun:
                 next_step="Correct the file and upload it again, or choose to import the right rows only.",
             )
     return get(scope=scope, public_id=public_id)
+
+
+def cancel(*, scope: Scope, actor: Actor, public_id: str, now: datetime) -> ImportRun:
+    """Stop a run that waits or works; a worker notices within seconds, and nothing of the file stays. Else Conflict."""
+    with sql.durable():
+        rows = ImportRun.objects.within(scope).filter(public_id=public_id)
+        stopped = rows.filter(state=State.QUEUED).update(
+            state=State.CANCELLED, cancel_asked_at=now, finished_at=now
+        ) or rows.filter(state=State.RUNNING).update(cancel_asked_at=now)
+        run = get(scope=scope, public_id=public_id)
+        if not stopped:
+            raise Conflict(
+                f"This import is {run.get_state_display().lower()}: there is nothing left to stop.",
+                next_step="What it changed can be changed again by another file, or person by person.",
+            )
+        chain.record(
+            scope=scope,
+            actor=actor,
+            action="people.import_cancelled",
+            subject=chain.Subject("import", run.public_id, run.filename),
+            now=now,
+        )
+    return run
 
 
 def waiting() -> list[int]:
@@ -107,6 +142,9 @@ def run(*, run_id: int, now: datetime) -> None:
         _work(run_id, now)
     except FileRefused as refused:
         _refuse(run_id, refused.problems, str(refused), now)
+    except Cancelled:
+        with sql.durable():
+            _finish(run_id, State.CANCELLED, now)
     except DomainError as refused:
         _refuse(run_id, (), refused.detail, now)
 
@@ -171,6 +209,9 @@ def _claim(run_id: int, now: datetime) -> bool:
         found = _locked(run_id)
         if found is None:
             return False
+        if found.cancel_asked_at:
+            _finish(run_id, State.CANCELLED, now)
+            return False
         if found.attempt_count >= ATTEMPTS_MAX:
             detail = f"The worker died {ATTEMPTS_MAX} times while it worked on this file. Nothing was changed."
             _finish(run_id, State.FAILED, now, problem=detail)
@@ -181,45 +222,35 @@ def _claim(run_id: int, now: datetime) -> bool:
 
 def _work(run_id: int, now: datetime) -> None:
     with sql.durable():
-        found = _locked(run_id)
-        if found is None:
+        run = _locked(run_id)
+        if run is None:
             return
-        scope = scope_by_id(found.environment_id)
+        scope = scope_by_id(run.environment_id)
+        kind: Literal["user", "api_key"] = "user" if run.created_by_id.startswith("usr_") else "api_key"
+        actor = Actor(kind, run.created_by_id, run.created_by, "system")
         ImportProblem.objects.within(scope).filter(run_id=run_id).delete()
-        staged = stage(found)
-        wrong = import_checks.check(scope=scope, columns=staged.columns, unstaged=staged.problems)
-        counted = {
-            "columns": [column.title for column in staged.columns],
-            "row_count": staged.rows,
-            "problem_count": wrong,
-        }
-        import_checks.keep(scope=scope, run=found)
-        if staged.rows == 0:
-            raise FileRefused(Found(1, "", "no_rows", "The file has a header and no rows."))
-        import_checks.drop_wrong()
-        if found.dry_run or (wrong and not found.skip_invalid):
-            known = import_apply.count_known(scope=scope, columns=staged.columns)
-            counted |= {"created_count": known.created, "updated_count": known.updated}
-            _finish(run_id, State.CHECKED if found.dry_run else State.REFUSED, now, **counted)
-            return
-        actor = Actor("user" if found.created_by_id.startswith("usr_") else "api_key", found.created_by_id,
-                      found.created_by, "system")  # fmt: skip
-        applied = import_apply.apply(scope=scope, actor=actor, run=found, columns=staged.columns, now=now)
-        counted |= {"created_count": applied.created, "updated_count": applied.updated}
-        _finish(run_id, State.DONE, now, **counted)
-        chain.record(
-            scope=scope,
-            actor=actor,
-            action="people.imported",
-            subject=chain.Subject("import", found.public_id, found.filename),
-            now=now,
-            after={
-                "rows": staged.rows,
-                "created": applied.created,
-                "updated": applied.updated,
-                "leftOut": wrong,
-            },
+        done = work.work(scope=scope, actor=actor, run=run, now=now)
+        state = State.DONE if done.applied else State.CHECKED if run.dry_run else State.REFUSED
+        refused = state == State.REFUSED  # nothing was created, so nothing is said to be
+        _finish(
+            run_id,
+            state,
+            now,
+            columns=list(done.columns),
+            row_count=done.rows,
+            problem_count=done.wrong,
+            created_count=0 if refused else done.created,
+            updated_count=0 if refused else done.updated,
         )
+        if done.applied:
+            chain.record(
+                scope=scope,
+                actor=actor,
+                action="people.imported",
+                subject=chain.Subject("import", run.public_id, run.filename),
+                now=now,
+                after={"rows": done.rows, "created": done.created, "updated": done.updated, "leftOut": done.wrong},
+            )
 
 
 def _refuse(run_id: int, found: Iterable[Found], detail: str, now: datetime) -> None:
@@ -231,7 +262,7 @@ def _refuse(run_id: int, found: Iterable[Found], detail: str, now: datetime) -> 
             [
                 ImportProblem(
                     environment_id=run.environment_id, run_id=run_id, line=each.line, column=each.column[:90],
-                    code=each.code, detail=each.detail[:300], value=each.value[:200],
+                    code=each.code, detail=DETAILS.get(each.code, each.note)[:300], value=each.value[:200],
                 )
                 for each in found
             ]
@@ -240,14 +271,15 @@ def _refuse(run_id: int, found: Iterable[Found], detail: str, now: datetime) -> 
 
 
 def _locked(run_id: int) -> ImportRun | None:
-    found: ImportRun | None = (
-        _rows(run_id).filter(state__in=_WAITING).select_for_update(skip_locked=True, of=("self",)).first()
-    )
+    """The run, if it waits and no other worker is at it; ours until the transaction ends."""
+    if not sql.rows("audiences", "try_lock_import", {"run": run_id})[0][0]:
+        return None
+    found: ImportRun | None = _rows(run_id).filter(state__in=_WAITING).first()
     return found
 
 
 def _finish(run_id: int, state: str, now: datetime, **values: Any) -> None:
-    _rows(run_id).update(state=state, finished_at=now, **values)
+    _rows(run_id).update(state=state, finished_at=now, progress_percent=100, **values)
 
 
 def _rows(run_id: int) -> QuerySet[Any]:

@@ -27,6 +27,7 @@ ACTIONS: Final[dict[str, str]] = {
     "segment.created": "created the segment",
     "segment.updated": "changed the segment",
     "people.imported": "imported people",
+    "people.import_cancelled": "cancelled the import of people",
     "people.exported": "exported people",
     "person.erased": "erased the person",
     "delivery.retried": "retried failed messages",

@@ -9,7 +9,7 @@ from projects.scoping import ScopedForeignKey, ScopedModel, ScopedQuerySet
 
 
 class ImportRun(ScopedModel):
-    """One uploaded file. The row is the job: a worker holds its row lock while it works."""
+    """One uploaded file. The row is the job: a worker holds the run's advisory lock while it works."""
 
     id_prefix = "imp"
 
@@ -20,6 +20,7 @@ class ImportRun(ScopedModel):
         REFUSED = "refused", "Refused"  # rows were wrong; nothing was changed
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"  # an operator stopped it; nothing was changed
 
     filename = models.CharField(max_length=200)
     size_bytes = models.PositiveBigIntegerField()
@@ -32,6 +33,9 @@ class ImportRun(ScopedModel):
     created_count = models.PositiveIntegerField(default=0)
     updated_count = models.PositiveIntegerField(default=0)
     problem = models.TextField(default="")  # why the whole file was refused or failed
+    progress_percent = models.PositiveSmallIntegerField(default=0)  # written while it runs, beside its transaction
+    progress_rows = models.PositiveIntegerField(default=0)  # read, then written
+    cancel_asked_at = models.DateTimeField(null=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
     created_by = models.CharField(max_length=200)
     created_by_id = models.CharField(max_length=64)

@@ -1,27 +1,5 @@
--- name: check_rows
--- One pass over the staged rows; {cells} judges every cell of a row: (title, code or NULL, value, limit).
-INSERT INTO import_problems (line, title, code, value, note)
-SELECT r.line, judged.title, judged.code, left(judged.value, 200), judged.note
-FROM import_rows AS r
-CROSS JOIN LATERAL (VALUES {cells}) AS judged (title, code, value, note)
-WHERE judged.code IS NOT NULL
-
--- name: check_repeated
-INSERT INTO import_problems (line, title, code, value, note)
-SELECT line, %(title)s, 'repeated_person', left(who, 200), first_line::text
-FROM (
-    SELECT r.line, {who} AS who, min(r.line) OVER (PARTITION BY {who} COLLATE "C") AS first_line
-    FROM import_rows AS r
-    WHERE {who} IS NOT NULL
-) AS told
-WHERE line > first_line
-
--- name: check_erased
-INSERT INTO import_problems (line, title, code, value, note)
-SELECT r.line, %(title)s, 'erased_person', left({who}, 200), ''
-FROM import_rows AS r
-JOIN audiences_person AS p ON p.environment_id = %(environment)s AND p.external_id = {who}
-WHERE p.erased_at IS NOT NULL
+-- name: create_problems
+CREATE TEMPORARY TABLE import_problems (line int NOT NULL, title text, code text, value text, note text) ON COMMIT DROP
 
 -- name: count_problem_lines
 SELECT count(DISTINCT line) FROM import_problems
@@ -35,89 +13,66 @@ FROM import_problems
 ORDER BY line, title
 LIMIT %(limit)s
 
--- name: drop_wrong_rows
-DELETE FROM import_rows USING import_problems WHERE import_rows.line = import_problems.line
+-- name: drop_import_tables
+DROP TABLE IF EXISTS import_people, import_problems
 
--- name: count_known
-SELECT count(p.id), count(*) - count(p.id)
-FROM import_rows AS r
-LEFT JOIN audiences_person AS p ON p.environment_id = %(environment)s AND p.external_id = {who}
+-- name: create_import_people
+CREATE TEMPORARY TABLE import_people (person_id bigint NOT NULL, fresh boolean, values jsonb, segments text[])
+    ON COMMIT DROP
 
--- name: create_imported
--- New people get every column at once; sorted like ensure_people, so that neither waits for the other in a circle.
-WITH created AS (
-    INSERT INTO audiences_person
-        (environment_id, external_id, public_id, created_at, email, name, given_name, family_name, locale, time_zone, country, traits)
-    SELECT
-        %(environment)s, {who}, 'per_' || %(id_start)s
-            || substr(%(digits)s, (r.line >> 20 & 31) + 1, 1) || substr(%(digits)s, (r.line >> 15 & 31) + 1, 1)
-            || substr(%(digits)s, (r.line >> 10 & 31) + 1, 1) || substr(%(digits)s, (r.line >> 5 & 31) + 1, 1)
-            || substr(%(digits)s, (r.line & 31) + 1, 1),
-        %(at)s, {email}, {name}, {given_name}, {family_name}, {locale}, {time_zone}, upper({country}), {traits}
-    FROM import_rows AS r
-    WHERE NOT EXISTS (
-        SELECT FROM audiences_person AS p WHERE p.environment_id = %(environment)s AND p.external_id = {who}
-    )
-    ORDER BY {who} COLLATE "C"
-    ON CONFLICT (environment_id, external_id) DO NOTHING
-    RETURNING id, external_id
-)
-INSERT INTO import_people (line, person_id, fresh)
-SELECT r.line, c.id, TRUE
-FROM created AS c
-JOIN import_rows AS r ON {who} = c.external_id
+-- name: find_people_and_erased
+-- LATERAL with LIMIT: one look into the unique index per id, also while the planner knows nothing of a fresh table.
+SELECT asked.external_id, p.id, p.erased_at IS NOT NULL
+FROM unnest(%(external_ids)b::text[]) AS asked (external_id)
+CROSS JOIN LATERAL (
+    SELECT id, erased_at
+    FROM audiences_person
+    WHERE environment_id = %(environment)s AND external_id = asked.external_id
+    LIMIT 1
+) AS p
 
--- name: find_imported
-INSERT INTO import_people (line, person_id, fresh)
-SELECT r.line, p.id, FALSE
-FROM import_rows AS r
-JOIN audiences_person AS p ON p.environment_id = %(environment)s AND p.external_id = {who}
-WHERE NOT EXISTS (SELECT FROM import_people AS i WHERE i.line = r.line)
+-- name: take_person_ids
+SELECT nextval(pg_get_serial_sequence('audiences_person', 'id')) FROM generate_series(1, %(count)s)
 
--- name: create_imported_facts
-INSERT INTO audiences_personfacts
-    (person_id, environment_id, membership, lifecycle, lifecycle_at, plan, consent_mask, address_state)
-SELECT
-    i.person_id, %(environment)s, {membership}, coalesce(stage.number, 0),
-    CASE WHEN stage.number IS NOT NULL THEN %(at)s::timestamptz END, coalesce(plan.number, 0), {consent_mask},
-    audiences_address_state({email})
-FROM import_people AS i
-JOIN import_rows AS r USING (line)
-LEFT JOIN audiences_vocabulary AS stage
-    ON stage.environment_id = %(environment)s AND stage.kind = 'lifecycle' AND stage.name = {lifecycle}
-LEFT JOIN audiences_vocabulary AS plan
-    ON plan.environment_id = %(environment)s AND plan.kind = 'plan' AND plan.name = {plan}
-WHERE i.fresh
-ORDER BY i.person_id
+-- name: index_import_people
+CREATE UNIQUE INDEX ON import_people (person_id)
+
+-- name: analyze_import_people
+ANALYZE import_people
+
+-- name: count_import_people
+SELECT count(*) FROM import_people
 
 -- name: lock_imported
 SELECT count(*)
 FROM (
     SELECT f.person_id
     FROM audiences_personfacts AS f
-    JOIN import_people AS i ON i.person_id = f.person_id AND NOT i.fresh
+    JOIN import_people AS i ON i.person_id = f.person_id
     WHERE f.environment_id = %(environment)s
     ORDER BY f.person_id
     FOR NO KEY UPDATE OF f
 ) AS locked
 
+-- name: next_imported
+SELECT max(person_id), count(*)
+FROM (SELECT person_id FROM import_people WHERE person_id > %(first)s ORDER BY person_id LIMIT %(limit)s) AS few
+
 -- name: record_imported
 INSERT INTO audiences_factrecord (environment_id, person_id, source, values, occurred_at)
-SELECT %(environment)s, told.person_id, %(source)s, told.values, %(at)s
-FROM (SELECT i.person_id, {record} AS values FROM import_people AS i JOIN import_rows AS r USING (line)) AS told
-WHERE told.values <> '{{}}'
-ORDER BY told.person_id
+SELECT %(environment)s, person_id, %(source)s, values, %(at)s
+FROM import_people
+WHERE person_id > %(first)s AND person_id <= %(last)s AND NOT fresh AND values <> '{}'
+ORDER BY person_id
 ON CONFLICT (environment_id, person_id, source) DO NOTHING
 
 -- name: won_of_import
 -- Of people known before: what this file told and nothing newer contradicts. Segments are facts of their own, for all.
 WITH told AS (
-    SELECT r.person_id, each.key AS field, each.value
+    SELECT i.person_id, each.key AS field, each.value
     FROM import_people AS i
-    JOIN audiences_factrecord AS r
-        ON r.environment_id = %(environment)s AND r.person_id = i.person_id AND r.source = %(source)s
-    CROSS JOIN LATERAL jsonb_each(r.values) AS each
-    WHERE NOT i.fresh
+    CROSS JOIN LATERAL jsonb_each(i.values) AS each
+    WHERE i.person_id > %(first)s AND i.person_id <= %(last)s AND NOT i.fresh
 ),
 standing AS (
     SELECT t.person_id, t.field, t.value
@@ -135,11 +90,10 @@ standing AS (
     )
 ),
 listed AS (
-    SELECT DISTINCT i.person_id, 'segment.' || btrim(word) AS field
+    SELECT i.person_id, 'segment.' || slug AS field
     FROM import_people AS i
-    JOIN import_rows AS r USING (line)
-    CROSS JOIN LATERAL unnest(string_to_array({segments}, ';')) AS word
-    WHERE btrim(word) <> ''
+    CROSS JOIN LATERAL unnest(i.segments) AS slug
+    WHERE i.person_id > %(first)s AND i.person_id <= %(last)s
 ),
 listed_history AS (
     INSERT INTO audiences_facthistory (environment_id, person_id, field, source, value, occurred_at, recorded_at)
@@ -163,21 +117,14 @@ sessions AS (
     SELECT NULL::bigint AS person_id, NULL::bigint AS more WHERE FALSE
 ),
 
--- name: count_fresh_listed
-SELECT count(*)
-FROM import_people AS i
-JOIN import_rows AS r USING (line)
-WHERE i.fresh AND btrim({segments}, ' ;') <> ''
+-- name: listed_and_roles
+-- New people whom the segments touched, who are no updates; and known people whose roles the file tells.
+SELECT
+    count(*) FILTER (WHERE fresh AND segments <> '{}'),
+    array_agg(person_id ORDER BY person_id) FILTER (WHERE NOT fresh AND values ? 'roles')
+FROM import_people
+WHERE person_id > %(first)s AND person_id <= %(last)s
 
--- name: people_with_roles
-SELECT array_agg(i.person_id ORDER BY i.person_id)
-FROM import_people AS i
-JOIN import_rows AS r USING (line)
-WHERE {roles} IS NOT NULL
-
--- name: words_of_column
-SELECT DISTINCT btrim(word)
-FROM import_rows AS r
-CROSS JOIN LATERAL unnest({words}) AS word
-WHERE btrim(word) <> ''
-LIMIT 40000
+-- name: try_lock_import
+-- One worker per run; a dead one lets go at once. 0x41494d50 is "AIMP".
+SELECT pg_try_advisory_xact_lock(1095322960, %(run)s::int)

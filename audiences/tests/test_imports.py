@@ -258,10 +258,10 @@ def test_a_run_that_keeps_dying_ends_as_failed(scope: Scope, actor: Actor, now: 
         now=now,
     )
 
-    def die(*_: Any) -> None:
+    def die(**_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(imports, "stage", die)
+    monkeypatch.setattr(imports.work, "work", die)
     for _ in range(imports.ATTEMPTS_MAX):
         with pytest.raises(MemoryError):
             imports.run(run_id=made.pk, now=now)

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from audiences import imports
 from audiences.forms import UploadForm
-from audiences.import_columns import ACCEPTED
+from audiences.importing.columns import ACCEPTED
 from audiences.models import ImportRun
 from audiences.tasks import ring_import
 from audiences.views.people import keyset, parts
