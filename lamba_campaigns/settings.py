@@ -258,7 +258,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_NAME_OVERRIDES": {  # fields of one name with different values get component names that say whose they are
         "CheckStateEnum": ["pass", "warn", "block", "todo"],
         "KeyStateEnum": ["live", "expired", "revoked"],
-        "ImportStateEnum": ["queued", "running", "checked", "refused", "done", "failed"],
+        "ImportStateEnum": ["queued", "running", "checked", "refused", "done", "failed", "cancelled"],
     },
     "SERVE_INCLUDE_SCHEMA": False,
     "POSTPROCESSING_HOOKS": [
@@ -297,6 +297,7 @@ SWEEPS: dict[str, float] = {
     "limits.tasks.prove_counters": 3600,
     "audit.tasks.seal_ledger": 10,
     "audit.tasks.checkpoint": 3600,
+    "audit.tasks.apply_retention": 21_600,
     "projects.tasks.forget_answers": 3600,
 }
 CELERY_BEAT_SCHEDULE = {
