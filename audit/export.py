@@ -1,19 +1,31 @@
-"""The trail as CSV: streamed, safe to open in a spreadsheet, and itself an audited act."""
+"""The trail as a file: streamed, safe to open in a spreadsheet, verifiable elsewhere, and itself an audited act.
+
+NDJSON holds the whole chain: what a filter left out is there by its hash alone, so the file proves that nothing else is
+missing. Its last line is signed. CSV holds the chosen entries, each with what its hash was made of.
+"""
 
 import csv
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from io import StringIO
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
-from audit import chain, redaction, timeline, trail
+from django.conf import settings
+from django.http import StreamingHttpResponse
+
+from audit import chain, checkpoints, offline_verifier, redaction, signatures, timeline, trail, wording
 from audit.actions import sentence
-from audit.models import AuditEntry
+from audit.models import AuditEntry, Chain, Checkpoint
 from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.canonical import canonical_bytes
 from projects.scoping import Actor, Scope
 
 ROWS_PER_CHUNK: Final = 500
 ROWS_MAX: Final = 1_000_000
+FORMAT_VERSION: Final = 1
 COLUMNS: Final = (
     "number",
     "occurred_at_utc",
@@ -31,6 +43,8 @@ COLUMNS: Final = (
     "changes",
     "reason",
     "trace_id",
+    "content",
+    "previous_hash",
     "hash",
 )
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # how a cell starts that a spreadsheet would run
@@ -38,12 +52,24 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # how a cell starts that a s
 
 def csv_lines(*, scope: Scope, actor: Actor, wanted: trail.Wanted, now: datetime) -> Iterator[str]:
     """The lines of the file. The export stands in the trail before the first of them is read."""
-    subject = chain.Subject("trail", wanted.reach)
-    asked = {name: getattr(wanted, name) for name in ("action", "actor", "subject", "since", "until")}
-    after = {"format": "csv", **{name: value for name, value in asked.items() if value}}
-    with sql.durable():
-        chain.record(scope=scope, actor=actor, action="export.made", subject=subject, now=now, after=after)
-    return _lines(scope, wanted)
+    _record(scope, actor, wanted, "csv", now)
+    return _csv(scope, wanted)
+
+
+def ndjson_lines(*, scope: Scope, actor: Actor, wanted: trail.Wanted, now: datetime) -> Iterator[str]:
+    """Header, checkpoints, every entry of the chain, and an end that is signed; one JSON object a line."""
+    _record(scope, actor, wanted, "ndjson", now)
+    row = Chain.objects.get(key=trail.key_of(scope=scope, wanted=wanted))
+    return _ndjson(row, scope, wanted, now)
+
+
+def download(lines: Iterable[str], kind: str, name: str) -> StreamingHttpResponse:
+    """A file that is written while it is read."""
+    return StreamingHttpResponse(
+        lines,
+        content_type=f"{kind}; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 def safe(cell: str) -> str:
@@ -51,11 +77,89 @@ def safe(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def file_name(scope: Scope, now: datetime) -> str:
-    return f"{scope.workspace_slug}-{scope.project_slug}-{scope.environment}-audit-{now:%Y-%m-%d}.csv"
+def verifier_text() -> str:
+    """The stand-alone script that verifies these files."""
+    return Path(offline_verifier.__file__).read_text(encoding="utf-8")
 
 
-def _lines(scope: Scope, wanted: trail.Wanted) -> Iterator[str]:
+def file_name(scope: Scope, now: datetime, kind: str = "csv") -> str:
+    return f"{scope.workspace_slug}-{scope.project_slug}-{scope.environment}-audit-{now:%Y-%m-%d}.{kind}"
+
+
+def _record(scope: Scope, actor: Actor, wanted: trail.Wanted, kind: str, now: datetime) -> None:
+    subject = chain.Subject("trail", wanted.reach)
+    asked = {name: getattr(wanted, name) for name in trail.FILTERS}
+    after = {"format": kind, **{name: value for name, value in asked.items() if value}}
+    workspace_id = scope.workspace_id if wanted.reach == "workspace" else None
+    with sql.durable():
+        chain.record(
+            scope=None if workspace_id else scope,
+            workspace_id=workspace_id,
+            actor=actor,
+            action="export.made",
+            subject=subject,
+            now=now,
+            after=after,
+        )
+
+
+def _ndjson(row: Chain, scope: Scope, wanted: trail.Wanted, now: datetime) -> Iterator[str]:
+    head = {"kind": "header", "version": FORMAT_VERSION, "origin": settings.INSTALLATION_ID, "chain": row.key}
+    yield _line(head | {"exportedAt": redaction.timestamp(now), "key": signatures.public_key().hex()})
+    for found in Checkpoint.objects.filter(chain=row, sequence__lte=row.sequence).order_by("pk").iterator():
+        yield _line({"kind": "checkpoint", **checkpoints.as_json(found)})
+    hashes, last = hashlib.sha256(), 0
+    while last < row.sequence:
+        entries = _entries_after(row, last)
+        chosen = _chosen(scope, wanted, entries)
+        for entry in entries:
+            hashes.update(bytes(entry.hash))
+            yield _line(_entry(entry, shown=entry.pk in chosen))
+        last = entries[-1].sequence if entries else row.sequence
+    note = {
+        "origin": settings.INSTALLATION_ID,
+        "chain": row.key,
+        "entries": row.sequence,
+        "head": bytes(row.head).hex(),
+    }
+    signed = canonical_bytes(note | {"hashes": hashes.hexdigest(), "exportedAt": redaction.timestamp(now)})
+    yield _line({"kind": "end", "note": signed.decode(), "signature": signatures.sign(signed).hex()})
+
+
+def _entries_after(row: Chain, last: int) -> list[AuditEntry]:
+    rows = AuditEntry.objects.filter(chain=row, sequence__gt=last, sequence__lte=row.sequence)
+    return list(rows.select_related("label").order_by("sequence")[:ROWS_PER_CHUNK])
+
+
+def _chosen(scope: Scope, wanted: trail.Wanted, entries: list[AuditEntry]) -> set[int]:
+    if not wanted.filters or not entries:
+        return {entry.pk for entry in entries}
+    rows = trail.entries(scope=scope, wanted=wanted)
+    return set(rows.filter(sequence__range=(entries[0].sequence, entries[-1].sequence)).values_list("pk", flat=True))
+
+
+def _entry(entry: AuditEntry, *, shown: bool) -> dict[str, Any]:
+    label = getattr(entry, "label", None)
+    content = bytes(entry.canonical).decode() if shown and entry.canonical is not None else None
+    found = {
+        "kind": "entry",
+        "sequence": entry.sequence,
+        "previousHash": bytes(entry.previous_hash).hex(),
+        "contentHash": bytes(entry.content_hash).hex(),
+        "hash": bytes(entry.hash).hex(),
+        "content": content,
+    }
+    if label is None or content is None:
+        return found | {"salt": None, "words": None}
+    words = chain.label_words(label.actor_label, label.actor_ip, label.subject_name)
+    return found | {"salt": bytes(label.salt).hex(), "words": words}
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
+def _csv(scope: Scope, wanted: trail.Wanted) -> Iterator[str]:
     yield _written(COLUMNS)
     last = 0
     rows = trail.entries(scope=scope, wanted=wanted).order_by("sequence")
@@ -83,9 +187,11 @@ def _cells(scope: Scope, entry: AuditEntry) -> tuple[str, ...]:
         entry.subject_type,
         entry.subject_id,
         words.subject_name if words else timeline.ERASED,
-        timeline.as_text(timeline.changes(entry)),
+        wording.as_text(wording.changes(entry)),
         entry.reason,
         entry.trace_id,
+        bytes(entry.canonical or b"").decode(),
+        bytes(entry.previous_hash).hex(),
         bytes(entry.hash).hex(),
     )
 

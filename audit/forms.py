@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 
-from audit import trail
+from audit import trail, wording
 
 FAMILY_LABELS = {
     "addon": "Add-ons",
@@ -59,7 +59,9 @@ class TrailForm(forms.Form):
 
     def __init__(self, *args: Any, actors: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        families = sorted(((key, FAMILY_LABELS[key]) for key in trail.families()), key=lambda pair: pair[1])
+        families = sorted(
+            ((key, FAMILY_LABELS.get(key, wording.words(key))) for key in trail.families()), key=lambda pair: pair[1]
+        )
         self.fields["action"].choices = [("", "Everything"), *families]  # type: ignore[attr-defined]
         self.fields["actor"].choices = [("", "Everybody"), *actors]  # type: ignore[attr-defined]
         for name in ("action", "actor"):

@@ -6,7 +6,8 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from audit import checkpoints, sealing
+from audit import checkpoints, retention, sealing
+from audit.models import Chain
 from projects import access
 
 
@@ -23,3 +24,12 @@ def checkpoint(**_: Any) -> None:
     now = timezone.now()
     for chain_id in checkpoints.chains_to_sign(before=now - timedelta(minutes=30)):
         checkpoints.sign(chain_id=chain_id, now=now)
+
+
+@shared_task(name="audit.tasks.apply_retention")
+def apply_retention(**_: Any) -> None:
+    now = timezone.now()
+    for row in Chain.objects.order_by("pk"):
+        days = retention.days_of(row, now)
+        if days is not None:
+            retention.apply(chain_id=row.pk, days=days, now=now)

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from django.urls import NoReverseMatch
 
+from audit import wording
 from audit.actions import sentence
 from audit.chain import chain_key
 from audit.models import AuditEntry, EntryLabel
@@ -15,7 +16,6 @@ from projects.scoping import Scope
 
 TIMELINE_LENGTH: Final = 12
 CHANGES_SHOWN_MAX: Final = 4
-VALUE_LENGTH_MAX: Final = 60
 ERASED: Final = "Erased"
 ORIGINS: Final = {"console": "Console", "api": "API", "webhook": "Webhook", "system": "System"}
 _PAGES: Final[Mapping[str, str]] = {
@@ -65,17 +65,12 @@ _ICONS: Final[Mapping[str, tuple[str, str]]] = {
     "checkpoint": ("stamp", ""),
     "verification": ("shield-check", "ok"),
     "books": ("scale", "ok"),
+    "statement": ("stamp", "ok"),
+    "report": ("scale", ""),
+    "retention": ("archive", ""),
+    "signing_key": ("key-round", ""),
     "break": ("scale", ""),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One value that changed, in words; an empty side did not exist."""
-
-    name: str
-    before: str
-    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +88,7 @@ class Line:
     note: str
     origin: str
     ip: str
-    changes: tuple[Change, ...]
+    changes: tuple[wording.Change, ...]
     more_changes: int
     at: datetime
 
@@ -106,7 +101,15 @@ def for_subject(scope: Scope, type: str, id: str, *, limit: int = TIMELINE_LENGT
 
 def lines(scope: Scope, entries: Iterable[AuditEntry]) -> list[Line]:
     """Entries in words, in the order given."""
-    return [_line(scope, entry) for entry in entries]
+    found = list(entries)
+    called = names(scope, {id for entry in found for id in wording.ids(entry)})
+    return [_line(scope, entry, called) for entry in found]
+
+
+def for_actor(scope: Scope, id: str, *, limit: int = TIMELINE_LENGTH) -> list[Line]:
+    """What one person or key did in this environment, newest first."""
+    rows = AuditEntry.objects.filter(chain__key=chain_key(scope=scope), actor_id=id)
+    return lines(scope, rows.select_related("label").order_by("-sequence")[:limit])
 
 
 def names(scope: Scope, ids: Iterable[str]) -> dict[str, str]:
@@ -134,27 +137,11 @@ def url_of(scope: Scope, type: str, id: str) -> str:
         return ""
 
 
-def changes(entry: AuditEntry) -> list[Change]:
-    """What is in before or after and differs between them."""
-    before, after = entry.before or {}, entry.after or {}
-    order = [*after, *(name for name in before if name not in after)]
-    return [
-        Change(_words(name), _value(before.get(name)), _value(after.get(name)))
-        for name in order
-        if before.get(name) != after.get(name)
-    ]
-
-
-def as_text(found: Iterable[Change]) -> str:
-    """Changes in one line: `State: draft → launching; Name: Spring`."""
-    return "; ".join(_as_note(change) for change in found)
-
-
-def _line(scope: Scope, entry: AuditEntry) -> Line:
+def _line(scope: Scope, entry: AuditEntry, called: Mapping[str, str]) -> Line:
     words: EntryLabel | None = getattr(entry, "label", None)
     icon, tone = _ICONS.get(entry.action.partition(".")[0], ("circle", ""))
     refused = entry.outcome == "refused"
-    found = [] if refused else changes(entry)  # nothing changed; the reason says why
+    found = [] if refused else wording.changes(entry, called)  # nothing changed; the reason says why
     return Line(
         entry=entry,
         icon="octagon-x" if refused else icon,
@@ -162,40 +149,12 @@ def _line(scope: Scope, entry: AuditEntry) -> Line:
         who=words.actor_label if words else ERASED,
         what=sentence(entry.action, entry.outcome),
         target=words.subject_name if words else "",
-        kind=_words(entry.subject_type).lower(),
+        kind=wording.words(entry.subject_type).lower(),
         url=url_of(scope, entry.subject_type, entry.subject_id),
-        note=entry.reason or as_text(found[:CHANGES_SHOWN_MAX]),
+        note=entry.reason or wording.as_text(found[:CHANGES_SHOWN_MAX]),
         origin=ORIGINS.get(entry.origin, entry.origin),
         ip=words.actor_ip if words else "",
         changes=tuple(found[:CHANGES_SHOWN_MAX]),
         more_changes=max(0, len(found) - CHANGES_SHOWN_MAX),
         at=entry.occurred_at,
     )
-
-
-def _as_note(change: Change) -> str:
-    if change.before and change.after:
-        return f"{change.name}: {change.before} → {change.after}"
-    return f"{change.name}: {change.after or change.before}"
-
-
-def _words(name: str) -> str:
-    """`scheduledAt` and `scheduled_at` are both Scheduled at."""
-    spaced = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).replace("_", " ")
-    return spaced[:1].upper() + spaced[1:]
-
-
-def _value(value: Any) -> str:
-    if value is None or value == "":
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, list):
-        text = ", ".join(_value(each) for each in value)
-    elif isinstance(value, dict):
-        text = ", ".join(f"{_words(name).lower()} {_value(each)}" for name, each in value.items())
-    else:
-        text = str(value)
-    return text if len(text) <= VALUE_LENGTH_MAX else text[: VALUE_LENGTH_MAX - 1] + "…"

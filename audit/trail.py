@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from audit import chain
 from audit.actions import ACTIONS
@@ -12,6 +12,7 @@ from audit.models import ROUTINE_ACTIONS, AuditEntry
 from projects.scoping import Scope
 
 Reach = Literal["environment", "workspace"]
+FILTERS = ("action", "actor", "subject", "since", "until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,16 @@ class Wanted:
     reach: Reach = "environment"
     routine: bool = False
 
+    @property
+    def filters(self) -> bool:
+        """Whether anything but the reach was asked for."""
+        return any(getattr(self, name) for name in FILTERS)
+
 
 def entries(*, scope: Scope, wanted: Wanted) -> QuerySet[AuditEntry]:
     """The entries asked for, not ordered yet. Their numbers (`sequence`) are unique here and grow with time."""
-    workspace_id = scope.workspace_id if wanted.reach == "workspace" else None
-    key = chain.chain_key(scope=None if workspace_id else scope, workspace_id=workspace_id)
-    rows = AuditEntry.objects.filter(chain__key=key).select_related("label")
+    key = key_of(scope=scope, wanted=wanted)
+    rows = AuditEntry.objects.filter(chain__key=key, sequence__gte=F("chain__kept_from")).select_related("label")
     if wanted.action in ACTIONS:
         rows = rows.filter(action=wanted.action)
     elif wanted.action:
@@ -47,6 +52,12 @@ def entries(*, scope: Scope, wanted: Wanted) -> QuerySet[AuditEntry]:
     if wanted.until:
         rows = rows.filter(occurred_at__lt=wanted.until)
     return rows
+
+
+def key_of(*, scope: Scope, wanted: Wanted) -> str:
+    """The chain that was asked for: the environment's, or its workspace's."""
+    workspace_id = scope.workspace_id if wanted.reach == "workspace" else None
+    return chain.chain_key(scope=None if workspace_id else scope, workspace_id=workspace_id)
 
 
 def of_family(family: str) -> list[str]:

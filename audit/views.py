@@ -3,10 +3,11 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 
 from audit import export, timeline, trail, verification
+from audit.export import download
 from audit.forms import TrailForm
 from audit.models import AuditEntry, Checkpoint
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url, zone_of
@@ -29,7 +30,7 @@ def audit_trail(request: ConsoleRequest) -> HttpResponse:
         "nav": "audit",
         "form": form,
         "wanted": wanted,
-        "filtered": any((wanted.action, wanted.actor, wanted.subject, wanted.since, wanted.until)),
+        "filtered": wanted.filters,
         "lines": timeline.lines(request.scope, rows),
         "subject_name": timeline.names(request.scope, [wanted.subject]).get(wanted.subject, wanted.subject),
         "tabs": _tabs(request, wanted),
@@ -46,10 +47,21 @@ def audit_csv(request: ConsoleRequest) -> HttpResponseBase:
     now = timezone.now()
     wanted = TrailForm(request.GET, actors=actors(request.scope)).wanted(zone_of(request))
     lines = export.csv_lines(scope=request.scope, actor=request.actor, wanted=wanted, now=now)
-    name = export.file_name(request.scope, now)
-    return StreamingHttpResponse(
-        lines, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
+    return download(lines, "text/csv", export.file_name(request.scope, now))
+
+
+@console_view(get="audit.read")
+def audit_ndjson(request: ConsoleRequest) -> HttpResponseBase:
+    now = timezone.now()
+    wanted = TrailForm(request.GET, actors=actors(request.scope)).wanted(zone_of(request))
+    lines = export.ndjson_lines(scope=request.scope, actor=request.actor, wanted=wanted, now=now)
+    return download(lines, "application/x-ndjson", export.file_name(request.scope, now, "ndjson"))
+
+
+@console_view(get="audit.read")
+def audit_verifier(request: ConsoleRequest) -> HttpResponseBase:
+    """The script that checks exports and statements anywhere, as it stands here."""
+    return download([export.verifier_text()], "text/x-python", "offline_verifier.py")
 
 
 @console_view(post="audit.read")

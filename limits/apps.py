@@ -5,6 +5,8 @@ class LimitsConfig(AppConfig):
     name = "limits"
 
     def ready(self) -> None:
-        from limits import pages
+        from audit import retention
+        from limits import audit_days, pages
 
+        retention.register(audit_days.days_of)
         pages.register_all()

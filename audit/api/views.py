@@ -2,14 +2,16 @@
 
 from datetime import datetime
 
+from django.http import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit import checkpoints, reconciliation, trail, verification
+from audit import checkpoints, export, reconciliation, trail, verification
 from audit.actions import ACTIONS
 from audit.api import serializers as shapes
+from audit.export import download
 from audit.models import Book, Checkpoint
 from lamba_campaigns.lib import sql
 from lamba_campaigns.web.idempotency import idempotent
@@ -43,6 +45,48 @@ class AuditEventList(RestView):
         oldest_first = _choice(request, "order", ("newest", "oldest")) == "oldest"
         rows = trail.entries(scope=self.scope, wanted=wanted_of(request))
         return page(rows, request, shapes.event_json, key="sequence", newest_first=not oldest_first)
+
+
+class AuditExport(RestView):
+    """The whole chain with its checkpoints, one JSON object a line, signed at its end; `audit_verify --from` reads it.
+    What a filter leaves out is there by its hash alone."""
+
+    permissions = {"GET": "audit.read"}
+
+    @extend_schema(
+        tags=["Audit"],
+        operation_id="exportAuditNdjson",
+        parameters=FILTERS,
+        responses={(200, "application/x-ndjson"): str},
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        now = timezone.now()
+        lines = export.ndjson_lines(scope=self.scope, actor=self.actor, wanted=wanted_of(request), now=now)
+        return download(lines, "application/x-ndjson", export.file_name(self.scope, now, "ndjson"))
+
+
+class AuditExportCsv(RestView):
+    """The chosen entries for a spreadsheet, each with what its hash was made of."""
+
+    permissions = {"GET": "audit.read"}
+
+    @extend_schema(
+        tags=["Audit"], operation_id="exportAuditCsv", parameters=FILTERS, responses={(200, "text/csv"): str}
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        now = timezone.now()
+        lines = export.csv_lines(scope=self.scope, actor=self.actor, wanted=wanted_of(request), now=now)
+        return download(lines, "text/csv", export.file_name(self.scope, now))
+
+
+class AuditVerifier(RestView):
+    """The stand-alone script (Python, no packages needed) that verifies exports and closing statements anywhere."""
+
+    permissions = {"GET": "audit.read"}
+
+    @extend_schema(tags=["Audit"], operation_id="downloadVerifier", responses={(200, "text/x-python"): str})
+    def get(self, request: Request) -> HttpResponseBase:
+        return download([export.verifier_text()], "text/x-python", "offline_verifier.py")
 
 
 class AuditVerification(RestView):

@@ -28,3 +28,17 @@ WITH entry AS (
     UPDATE audit_chain SET sequence = %(sequence)s, head = %(hash)s WHERE id = %(chain_id)s
 )
 SELECT id FROM entry;
+
+-- name: empty_entries
+-- Contents and names of a run go, hashes and numbers stay. The trigger lets an entry be emptied once, and nothing else.
+WITH old AS (
+    SELECT id FROM audit_auditentry
+    WHERE chain_id = %(chain_id)s AND sequence > %(after)s AND sequence <= %(through)s
+      AND canonical IS NOT NULL AND action <> ALL(%(kept)s)
+), words AS (
+    DELETE FROM audit_entrylabel label USING old WHERE label.entry_id = old.id
+)
+UPDATE audit_auditentry entry
+SET canonical = NULL, workspace_public_id = '', project_public_id = '', environment_name = '', actor_kind = '',
+    actor_id = '', origin = '', action = '', subject_type = '', subject_id = '', trace_id = '', reason = ''
+FROM old WHERE entry.id = old.id;

@@ -96,6 +96,8 @@ CONSOLE: dict[str, tuple[Permission | None, Permission | None]] = {
     # audit
     "audit/": ("audit.read", None),
     "audit/export.csv": ("audit.read", None),
+    "audit/export.ndjson": ("audit.read", None),
+    "audit/offline_verifier.py": ("audit.read", None),
     "audit/verify/": (None, "audit.read"),
     # projects
     "settings/": ("console.read", "settings.manage"),
@@ -158,6 +160,7 @@ REST: dict[str, dict[str, Permission]] = {
     "suppressions": {"GET": "people.read", "POST": "suppressions.write"},
     "suppressions/import": {"POST": "suppressions.write"},
     "suppressions.csv": {"GET": "people.export"},
+    "inbox/tokens": {"POST": "people.read"},
     "topics": {"GET": "console.read", "POST": "settings.manage"},
     "topics/<topic>": {"GET": "console.read", "PATCH": "settings.manage", "DELETE": "settings.manage"},
     "people/<person>/consent": {"GET": "people.read", "POST": "suppressions.write"},
@@ -187,6 +190,9 @@ REST: dict[str, dict[str, Permission]] = {
     "event-types": {"GET": "console.read"},
     # audit
     "audit-events": {"GET": "audit.read"},
+    "audit/export.ndjson": {"GET": "audit.read"},
+    "audit/export.csv": {"GET": "audit.read"},
+    "audit/offline_verifier.py": {"GET": "audit.read"},
     "audit/verification": {"POST": "audit.read"},
     "audit/checkpoints": {"GET": "audit.read"},
     "reconciliation": {"GET": "audit.read"},
@@ -214,5 +220,10 @@ OPEN: dict[str, str] = {
     "api/docs/": "the documentation of REST",
     "api/v1/openapi.json": "the documentation of REST",
     "api/lamba/webhooks/<endpoint>": "every call is signed; an unsigned one is refused before anything is read",
+    "api/v1/inbox": "an inbox token is the permission, sealed by the link key; any origin may use it",
+    "api/v1/inbox/read": "an inbox token is the permission",
+    "api/v1/inbox/archive": "an inbox token is the permission",
+    "api/v1/inbox/unread": "an inbox token is the permission",
+    "api/v1/inbox/stream": "an inbox token is the permission",
     "u/<token>": "the link in a mail is the permission, sealed by the link key",
 }
