@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from django.utils import timezone
 
-from delivery import receipts
+from delivery import own_receipts, receipts
 from delivery.merging import TYPES
 from projects.scoping import Scope
 from webhooks.registry import Event, handles
@@ -13,3 +13,8 @@ from webhooks.registry import Event, handles
 @handles(*TYPES)
 def record_receipts(scope: Scope, events: Sequence[Event]) -> None:
     receipts.record(scope=scope, events=events, now=timezone.now())
+
+
+@handles(own_receipts.EVENT)
+def record_own_receipts(scope: Scope, events: Sequence[Event]) -> None:
+    receipts.record(scope=scope, events=own_receipts.unfold(events), now=timezone.now())

@@ -34,8 +34,9 @@ __all__ = [
     "why_stuck",
 ]
 
-CHUNK_MESSAGES_MAX = 1_000
-CHANNELS = ("email",)
+CHUNK_MESSAGES_MIN, CHUNK_MESSAGES_MAX = 1_000, 5_000
+CHUNKS_WANTED = 16  # of a job: enough that all its workers stay busy to the end
+CHANNELS = ("email", "in_app", "webhook")
 RATE_PER_MINUTE_MAX = 1_000_000
 BEYOND_CAP = "send_limit"  # why somebody was cancelled when the job was made
 
@@ -168,7 +169,8 @@ def _open(*, scope: Scope, job: SendJob, snapshot: Snapshot, now: datetime) -> N
         excluded_reasons=excluded,
     )
     where = {"environment": scope.environment_id, "job": job.pk}
-    execute("delivery", "insert_chunks", where | {"included": wanted, "size": CHUNK_MESSAGES_MAX})
+    size = max(CHUNK_MESSAGES_MIN, min(wanted // CHUNKS_WANTED, CHUNK_MESSAGES_MAX))
+    execute("delivery", "insert_chunks", where | {"included": wanted, "size": size})
     ledger.open_book(
         scope=scope,
         job_id=job.pk,

@@ -3,5 +3,13 @@
 from django.urls import path
 
 from delivery import public_views
+from delivery.api import inbox
 
-urlpatterns = [path("u/<str:token>", public_views.unsubscribe, name="unsubscribe")]
+urlpatterns = [
+    path("u/<str:token>", public_views.unsubscribe, name="unsubscribe"),
+    path("api/v1/inbox", inbox.Inbox.as_view()),
+    path("api/v1/inbox/read", inbox.InboxRead.as_view()),
+    path("api/v1/inbox/archive", inbox.InboxArchive.as_view()),
+    path("api/v1/inbox/unread", inbox.InboxUnread.as_view()),
+    path("api/v1/inbox/stream", inbox.InboxStream.as_view()),
+]

@@ -1,6 +1,7 @@
 """One POST to an address that a customer typed in: no private address, no redirect, a deadline, and a short memory."""
 
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests_hardened import Config, HTTPSession
 from requests_hardened.ip_filter import InvalidIPAddress
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from lamba_campaigns.lib.errors import Invalid
 from projects.scoping import Scope
@@ -38,6 +39,7 @@ class Answer:
     retry_after: float | None = None
     stop: bool = False  # `webhook-delivery: disable`
     headers: Mapping[str, str] = field(default_factory=dict)
+    sent: bool = True  # False: surely nothing reached the other side
 
     @property
     def ok(self) -> bool:
@@ -73,7 +75,16 @@ class Sessions:
             each.close()
 
 
-def post(*, url: str, body: bytes, headers: Mapping[str, str], scope: Scope, sessions: Sessions) -> Answer:
+def post(
+    *,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    scope: Scope,
+    sessions: Sessions,
+    seconds: float = DEADLINE_SECONDS,
+    answer_bytes: int = EXCERPT_BYTES_MAX,
+) -> Answer:
     """Send and return what happened. Never raises for anything that the other side does."""
     started_at, started = datetime.now(UTC), time.monotonic()
 
@@ -83,29 +94,35 @@ def post(*, url: str, body: bytes, headers: Mapping[str, str], scope: Scope, ses
     try:
         addresses.require_reachable(url=url, scope=scope)
         with (
-            deadline.within(DEADLINE_SECONDS),
+            deadline.within(seconds),
             sessions.of(url, scope).post(
-                url, data=body, headers=dict(headers), stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)
+                url,
+                data=body,
+                headers=dict(headers),
+                stream=True,
+                timeout=(min(CONNECT_SECONDS, seconds), min(READ_SECONDS, seconds)),
             ) as response,
         ):
             return answer(
                 response.status_code,
                 _words(response),
-                excerpt=_excerpt(response),
+                excerpt=_excerpt(response, answer_bytes),
                 retry_after=_retry_after(response.headers.get("Retry-After", "")),
                 stop=response.headers.get("webhook-delivery", "").strip().lower() == "disable",
                 headers=_kept(response.headers),
             )
     except Invalid as refusal:
-        return answer(None, refusal.detail)
+        return answer(None, refusal.detail, sent=False)
     except InvalidIPAddress as refusal:
-        return answer(None, f"The name resolves to the private address {refusal}.")
+        return answer(None, f"The name resolves to the private address {refusal}.", sent=False)
+    except requests.ConnectTimeout:
+        return answer(None, "No answer in time.", sent=False)
     except (requests.Timeout, TimeoutError):
         return answer(None, "No answer in time.")
     except (requests.RequestException, HTTPError, OSError, ValueError) as problem:
         if _is_timeout(problem):
             return answer(None, "No answer in time.")
-        return answer(None, f"No connection: {type(problem).__name__}.")
+        return answer(None, f"No connection: {type(problem).__name__}.", sent=not _never_connected(problem))
 
 
 def _session(*, vouched_for: bool, loopback: bool) -> HTTPSession:
@@ -124,6 +141,14 @@ def _session(*, vouched_for: bool, loopback: bool) -> HTTPSession:
         adapter.init_poolmanager(CONNECTIONS_MAX, CONNECTIONS_MAX)
         deadline.enforce(adapter)
     return session
+
+
+def _never_connected(problem: BaseException) -> bool:
+    """Whether the name, the connection or the certificate failed: nothing of the request has left."""
+    reasons = [getattr(each, "reason", each) for each in problem.args]
+    if any(isinstance(each, NewConnectionError) for each in reasons):
+        return True
+    return any(isinstance(part, ssl.SSLCertVerificationError) for each in reasons for part in each.args)
 
 
 def _is_timeout(problem: BaseException) -> bool:
@@ -145,14 +170,14 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _excerpt(response: requests.Response) -> str:
+def _excerpt(response: requests.Response, most: int) -> str:
     """The first bytes of the answer; the rest is never read."""
     found = b""
     for chunk in response.iter_content(EXCERPT_BYTES_MAX):
         found += chunk
-        if len(found) >= EXCERPT_BYTES_MAX:
+        if len(found) >= most:
             break
-    return found[:EXCERPT_BYTES_MAX].decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return found[:most].decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _words(response: requests.Response) -> str:

@@ -78,5 +78,6 @@ def rendered(
 def _ways() -> dict[str, Callable[[Scope, SendJob, Content], Way]]:
     """Here and not above: each way imports this module."""
     from delivery.channels.inapp import InboxWay
+    from delivery.channels.webhook import WebhookWay
 
-    return {"in_app": InboxWay}
+    return {"in_app": InboxWay, "webhook": WebhookWay}

@@ -200,6 +200,7 @@ def make_job(
         within: Scope | None = None,
         people: list[int] | None = None,
         rate_per_minute: int | None = None,
+        channel: str = "email",
         **more: Any,
     ) -> SendJob:
         where = within or scope
@@ -212,7 +213,7 @@ def make_job(
                 snapshot=make_snapshot(included, excluded, where, people),
                 content=content,
                 content_id=1,
-                channel="email",
+                channel=channel,
                 rate_per_minute=rate_per_minute,
                 now=now,
                 **more,
