@@ -51,7 +51,7 @@ BLAST = 100  # messages that the raw limit writes at once
 WAIT_SECONDS_MAX = 300
 
 _PARAGRAPH = (
-    "The spring edition brings **three new reports**, a calmer overview page and imports that take a tenth of the time. "
+    "The spring edition brings **three new reports**, a calmer overview and imports that take a tenth of the time. "
     "Everything you built keeps working; nothing has to be configured again, and nothing you share changes its link. "
 )
 CONTENT = Content(

@@ -146,7 +146,7 @@ def _slot(template: BoundTemplate, node: OutputNode, *, html: bool) -> Slot:
     for each in expression.filters or ():
         if len(each.args) != (each.name == "default") or not all(_is_text(argument) for argument in each.args):
             raise Unusual
-    if not (len(path) == 1 or path[0] == "person" and (len(path) == 2 or (len(path) == 3 and path[1] == "traits"))):
+    if not (len(path) == 1 or (path[0] == "person" and (len(path) == 2 or (len(path) == 3 and path[1] == "traits")))):
         raise Unusual
     return Slot(path, html, "link" in names, _empty(template, node, path))
 

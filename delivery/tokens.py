@@ -46,7 +46,7 @@ def tokens(purpose: Purpose, *, environment_id: int, job_id: int, numbers: Seque
     plain = b"".join(head + number.to_bytes(5) + mark for number in numbers)
     with _lock:
         sealed = _cipher(settings.LINK_KEY)[0].update(plain)
-    return [_text(sealed[start : start + 16]) for start in range(0, len(sealed), 16)]
+    return _texts(sealed)
 
 
 def read(purpose: Purpose, text: str) -> Reference | None:
@@ -72,7 +72,14 @@ def read_message_id(message_id: str) -> Reference | None:
 
 
 def _text(block: bytes) -> str:
-    return base64.b32encode(block)[:TOKEN_LENGTH].decode().lower()
+    return _texts(block)[0]
+
+
+def _texts(blocks: bytes) -> list[str]:
+    """Each block in base32. All at once: 20 bytes are 32 letters, of which those of the padding are cut off."""
+    padded = b"".join(blocks[start : start + 16] + b"\0\0\0\0" for start in range(0, len(blocks), 16))
+    letters = base64.b32encode(padded).decode().lower()
+    return [letters[start : start + TOKEN_LENGTH] for start in range(0, len(letters), 32)]
 
 
 @cache

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from audiences import facts
+from audiences import contacts
 from audiences.channels import CHANNEL_BITS
 from audiences.reasons import REASONS
 from audit import ledger
@@ -24,7 +24,7 @@ from lamba_campaigns.lib.sql import require_transaction
 from projects.scoping import Scope
 
 LEASE_SECONDS = 15
-MICRO_BATCH_MESSAGES = 250
+MICRO_BATCH_MESSAGES = 500
 MICRO_BATCH_FIRST = 100  # until the relay's speed is known
 MICRO_BATCH_SECONDS = 0.5  # what a micro-batch should take: pausing waits for one
 PACE_SLICE_SECONDS = 1  # a rate limit is spent in slices of at most this long
@@ -198,6 +198,8 @@ def settle(
             "job": job.pk,
             "now": now,
             "positions": [member.position for member in window.members],
+            "first": min(member.position for member in window.members),
+            "last": max(member.position for member in window.members),
             "accounts": [int(each.account) for each in decided],
             "ranks": [int(balances.rank_of(each.account, retrying=each.next_at is not None)) for each in decided],
             "codes": [each.code for each in decided],
@@ -215,7 +217,7 @@ def settle(
         for member, each in zip(window.members, decided, strict=True)
         if each.account in (Account.ACCEPTED, Account.UNCERTAIN)
     ]
-    facts.record_contacted(scope=scope, person_ids=reached, occurred_at=now)
+    contacts.record(scope=scope, subject=job.subject, person_ids=reached, at=now)
 
 
 def suppress_hard_bounces(

@@ -100,19 +100,21 @@ WITH members AS MATERIALIZED (
     ON CONFLICT DO NOTHING
     RETURNING position
 )
-SELECT members.position, members.person_id, members.address, members.fields, members.reason, 1,
-       written.position IS NOT NULL
-FROM members LEFT JOIN written USING (position)
-ORDER BY members.position
+SELECT position, person_id, address, fields, reason, 1,
+       position IN (SELECT written.position FROM written)  -- hashed; a join of two unknown sizes becomes a nested loop
+FROM members
+ORDER BY position
 
 -- name: write_outcomes
--- No index covers what changes here, so that the usual outcome is a HOT update.
+-- No index covers what changes here, so that the usual outcome is a HOT update. First and last position bound the search
+-- also while the tables have no statistics yet: without them it reads all messages of the job.
 UPDATE delivery_message m
 SET account = o.account, rank = o.rank, code = o.code, detail = o.detail, settled_at = %(now)s,
     last_event_at = %(now)s, next_attempt_at = o.next_attempt_at
 FROM unnest(%(positions)b::int[], %(accounts)b::smallint[], %(ranks)b::smallint[], %(codes)b::text[],
             %(details)b::text[], %(next)b::timestamptz[]) AS o(position, account, rank, code, detail, next_attempt_at)
 WHERE m.environment_id = %(environment)s AND m.job_id = %(job)s AND m.position = o.position AND m.account = 2
+  AND m.position BETWEEN %(first)s AND %(last)s
 
 -- name: hold_job
 UPDATE delivery_sendjob
