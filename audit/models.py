@@ -40,8 +40,9 @@ class Chain(models.Model):
 
 
 class AuditEntry(models.Model):
-    """One decision. `canonical` is what was hashed; before and after stand in it alone, and what the other columns repeat
-    for the sake of filters is compared by `verify`. Retention empties `canonical` and those columns, never a hash.
+    """One decision. `canonical` is what was hashed; before and after stand in it alone.
+
+    What the other columns repeat for the sake of filters, `verify` compares. Retention empties both, never a hash.
     """
 
     public_id = models.CharField(max_length=ID_LENGTH_MAX, unique=True, default=_entry_id, editable=False)

@@ -23,6 +23,7 @@ from typing import Any
 GENESIS = "00" * 32
 ENDORSEMENT = b"audit key:"  # before the 32 bytes of a new public key, signed with the old one
 WORDS = ("actor_ip", "actor_label", "subject_name")
+_Heads = dict[int, list[str]]  # number of entries -> the heads that were signed then
 
 
 class Broken(Exception):
@@ -120,32 +121,28 @@ def is_signed(key: str, message: bytes, signature: str) -> bool:
     return True
 
 
-# --- a trail as NDJSON ---------------------------------------------------------------------------------------------
 def _trail(path: str, lines: Iterator[dict[str, Any]], report: Report, believed: set[str]) -> None:
     header = next(lines)
     report.subject = f"chain {header['chain']} of {header['origin']}"
-    signed, ended, seen = [], False, hashlib.sha256()
-    heads: dict[int, list[str]] = {}
-    trusted = believed or {header["key"]}
+    signed, hashes, heads = [], hashlib.sha256(), {}
+    trusted: set[str] | None = None
     for line in lines:
-        if ended:
-            raise Broken("inserted", report.last + 1, "Lines follow the signed end of the file.")
         if line["kind"] == "checkpoint":
             signed.append(line)
-        elif line["kind"] == "entry":
-            if not report.entries and not heads:
-                trusted = _believe(signed, trusted, heads, report)
-            _entry(path, line, report, heads, seen)
-        elif line["kind"] == "end":
-            if not report.entries and not heads:
-                trusted = _believe(signed, trusted, heads, report)
-            _end(line, header, report, trusted, heads, seen.hexdigest())
-            ended = True
-    if not ended:
-        raise Broken("truncated", report.last + 1, "The file has no signed end.")
+            continue
+        if trusted is None:
+            trusted = _believe(signed, believed or {header["key"]}, heads, report)
+        if line["kind"] == "end":
+            _end(line, header, report, trusted, hashes.hexdigest())
+            if next(lines, None) is not None:
+                raise Broken("inserted", report.last + 1, "Lines follow the signed end of the file.")
+            return
+        _entry(path, line, report, heads)
+        hashes.update(bytes.fromhex(line["hash"]))
+    raise Broken("truncated", report.last + 1, "The file has no signed end.")
 
 
-def _believe(signed: list[dict[str, Any]], believed: set[str], heads: dict[int, list[str]], report: Report) -> set[str]:
+def _believe(signed: list[dict[str, Any]], believed: set[str], heads: _Heads, report: Report) -> set[str]:
     trusted = trusted_keys(reversed(signed), believed)
     before = ""
     for found in signed:
@@ -160,7 +157,7 @@ def _believe(signed: list[dict[str, Any]], believed: set[str], heads: dict[int, 
     return trusted
 
 
-def _entry(path: str, line: dict[str, Any], report: Report, heads: dict[int, list[str]], seen: Any) -> None:
+def _entry(path: str, line: dict[str, Any], report: Report, heads: _Heads) -> None:
     number = line["sequence"]
     if not report.entries:
         report.first, report.last, report.head = number, number - 1, line["previousHash"]
@@ -178,7 +175,6 @@ def _entry(path: str, line: dict[str, Any], report: Report, heads: dict[int, lis
         raise Broken("edited", number, "The entry's hash does not follow from its content.")
     if any(head != line["hash"] for head in heads.get(number, ())):
         raise Broken("edited", number, "A signed checkpoint has another hash for this entry.")
-    seen.update(bytes.fromhex(line["hash"]))
     report.entries, report.last, report.head = report.entries + 1, number, line["hash"]
 
 
@@ -216,35 +212,20 @@ def _wrong_link(path: str, line: dict[str, Any], report: Report) -> Broken:
 def _said_later(path: str, number: int) -> bool:
     """Whether some entry of the file says of itself that it is `number`. Asked once, at the first break."""
     with open(path, encoding="utf-8") as file:
-        for line in _json_lines(file):
-            if line.get("kind") == "entry" and line.get("content"):
-                if json.loads(line["content"])["sequence"] == number:
-                    return True
-    return False
+        contents = (line.get("content") for line in _json_lines(file) if line.get("kind") == "entry")
+        return any(json.loads(text)["sequence"] == number for text in contents if text)
 
 
-def _end(
-    line: dict[str, Any],
-    header: dict[str, Any],
-    report: Report,
-    trusted: set[str],
-    heads: dict[int, list[str]],
-    seen: str,
-) -> None:
+def _end(line: Any, header: Any, report: Report, trusted: set[str], hashes: str) -> None:
     note = json.loads(line["note"])
     if header["key"] not in trusted or not is_signed(header["key"], line["note"].encode(), line["signature"]):
         raise Broken("forged", report.last, "The end of the file is not signed by a key that is believed.")
     if (note["chain"], note["origin"]) != (header["chain"], header["origin"]):
         raise Broken("forged", report.last, "The end speaks of another chain than the beginning.")
     if report.entries < note["entries"]:
-        raise Broken(
-            "truncated", report.last + 1, f"The file had {note['entries']} entries, {report.entries} are left."
-        )
-    if (report.entries, report.head, seen) != (note["entries"], note["head"], note["hashes"]):
+        raise Broken("truncated", report.last + 1, f"The file had {note['entries']} entries, not {report.entries}.")
+    if (report.entries, report.head, hashes) != (note["entries"], note["head"], note["hashes"]):
         raise Broken("edited", report.last, "The entries are not those that were exported.")
-    late = [number for number in heads if number > report.last]
-    if late:
-        raise Broken("truncated", report.last + 1, f"A checkpoint was signed at {max(late)} entries.")
 
 
 def _json_lines(file: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -255,9 +236,8 @@ def _json_lines(file: Iterable[str]) -> Iterator[dict[str, Any]]:
             raise Broken("edited", number, f"Line {number} can't be read.") from None
 
 
-# --- a trail as CSV ------------------------------------------------------------------------------------------------
 def _trail_csv(rows: Iterable[dict[str, str]], report: Report) -> None:
-    """Rows that a filter left out are gaps; what is here is proven against its own hash, neighbours against each other."""
+    """Rows that a filter left out are gaps; what is here is proven against its own hash and its neighbours."""
     report.subject = "audit trail (CSV; unsigned: compare the head with a checkpoint)"
     for row in rows:
         number = int(row["number"])
@@ -277,24 +257,15 @@ def _trail_csv(rows: Iterable[dict[str, str]], report: Report) -> None:
 
 def _csv_content(row: dict[str, str], number: int) -> None:
     said = json.loads(row["content"])
-    shown = {
-        "number": str(said["sequence"]),
-        "occurred_at_utc": said["occurredAt"],
-        "actor_id": said["actor"]["id"],
-        "origin": said["actor"]["origin"],
-        "action": said["action"],
-        "outcome": said["outcome"],
-        "object_type": said["subject"]["type"],
-        "object_id": said["subject"]["id"],
-        "reason": said["reason"],
-        "trace_id": said["trace"],
-    }
+    actor, subject = said["actor"], said["subject"]
+    shown = {"number": str(said["sequence"]), "actor_id": actor["id"], "origin": actor["origin"]}
+    shown |= {"object_type": subject["type"], "object_id": subject["id"], "occurred_at_utc": said["occurredAt"]}
+    shown |= {"trace_id": said["trace"], **{name: said[name] for name in ("action", "outcome", "reason")}}
     wrong = sorted(name for name, value in shown.items() if row[name].removeprefix("'") != value.removeprefix("'"))
     if wrong:
         raise Broken("edited", number, f"Columns differ from what was hashed: {', '.join(wrong)}.")
 
 
-# --- a closing statement -------------------------------------------------------------------------------------------
 def _statement(given: dict[str, Any], report: Report, believed: set[str]) -> None:
     note = json.loads(given["note"])
     report.subject = f"closing statement {note['number']} of {note['campaign']}"
@@ -396,8 +367,7 @@ def _point(raw: bytes) -> _Point | None:
 
 
 _BASE_Y = 4 * pow(5, _P - 2, _P) % _P
-_BASE_X = _x(_BASE_Y, 0) or 0
-_BASE: _Point = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % _P)
+_BASE: _Point = (_x(_BASE_Y, 0) or 0, _BASE_Y, 1, (_x(_BASE_Y, 0) or 0) * _BASE_Y % _P)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -409,20 +379,21 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         report = verify_file(options.file, options.key)
     except (OSError, Unreadable) as problem:
-        print(problem, file=sys.stderr)
+        sys.stderr.write(f"{problem}\n")
         return 2
-    if options.json:
-        print(json.dumps({"ok": report.flaw is None, **asdict(report)}))
-    else:
-        print(f"{'ok    ' if report.flaw is None else 'BROKEN'} {report.subject}")
-        print(f"       {report.entries} entries ({report.first} to {report.last}), {report.checkpoints} checkpoints,")
-        print(f"       {report.withheld} withheld, {report.erased} with erased names, {report.missing} left out")
-        print(f"       head {report.head}")
-        for key in report.keys:
-            print(f"       key  {key}")
-        if report.flaw:
-            print(f"       {report.flaw['kind']} at {report.flaw['sequence']}: {report.flaw['detail']}")
+    told = json.dumps({"ok": report.flaw is None, **asdict(report)}) if options.json else "\n".join(_lines(report))
+    sys.stdout.write(told + "\n")
     return 0 if report.flaw is None else 1
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"{'ok    ' if report.flaw is None else 'BROKEN'} {report.subject}"
+    yield f"       {report.entries} entries ({report.first} to {report.last}), {report.checkpoints} checkpoints,"
+    yield f"       {report.withheld} withheld, {report.erased} with erased names, {report.missing} left out"
+    yield f"       head {report.head}"
+    yield from (f"       key  {key}" for key in report.keys)
+    if report.flaw:
+        yield f"       {report.flaw['kind']} at {report.flaw['sequence']}: {report.flaw['detail']}"
 
 
 if __name__ == "__main__":

@@ -37,7 +37,10 @@ def days_of(row: Chain, now: datetime) -> int | None:
 
 
 def apply(*, chain_id: int, days: int, now: datetime) -> int:
-    """Entries older than `days` have no content afterwards; how many were emptied now. Goes on where a crash left off."""
+    """Entries older than `days` have no content afterwards; how many were emptied now.
+
+    It goes on where a crash left off.
+    """
     _declare(chain_id, days, now)
     emptied = 0
     while True:

@@ -31,7 +31,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["file"]:
-            return self._verify_file(**options)
+            self._verify_file(**options)
+            return
         scopes = [_scope(options["environment"])] if options["environment"] else _every_scope()
         keys = [chain.chain_key(scope=scope) for scope in scopes]
         if not options["environment"]:
