@@ -100,7 +100,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
             "Twilio, or what speaks its Messages API",
             (
                 Setting("account", "Account SID", pattern=r"AC[0-9a-f]{32}"),
-                Setting("sender", "Sender", "A number such as +4915112345678, or up to 11 letters.", pattern=SMS_SENDER),
+                Setting("sender", "Sender", "Like +4915112345678, or up to 11 letters.", pattern=SMS_SENDER),
                 Setting("url", "API address", required=False, is_url=True, default="https://api.twilio.com"),
             ),
             "Auth token",

@@ -36,7 +36,7 @@ __all__ = [
 
 CHUNK_MESSAGES_MIN, CHUNK_MESSAGES_MAX = 1_000, 5_000
 CHUNKS_WANTED = 16  # of a job: enough that all its workers stay busy to the end
-CHANNELS = ("email", "in_app", "webhook")
+CHANNELS = ("email", "in_app", "sms", "webhook")
 RATE_PER_MINUTE_MAX = 1_000_000
 BEYOND_CAP = "send_limit"  # why somebody was cancelled when the job was made
 

@@ -29,6 +29,7 @@ class Told:
     recipient: str = ""
     code: str = ""
     detail: str = ""
+    key: str = ""  # what makes it this one receipt, wherever it is told twice
 
 
 def publish(*, scope: Scope, told: Sequence[Told], now: datetime) -> None:
@@ -47,7 +48,7 @@ def unfold(events: Sequence[Event]) -> list[Event]:
 def _of(event: Event) -> Iterator[Event]:
     for number, item in enumerate(event.data["items"]):
         yield Event(
-            id=f"{event.id}:{number}",
+            id=item["key"] or f"{event.id}:{number}",
             type=item["type"],
             occurred_at=datetime.fromisoformat(item["occurredAt"]),
             received_at=event.received_at,
@@ -65,4 +66,5 @@ def _item(scope: Scope, told: Told) -> dict[str, Any]:
         "recipient": told.recipient[:320],
         "code": told.code[:100],
         "detail": told.detail[:300],
+        "key": told.key[:200],
     }

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from delivery import public_views
+from delivery import public_views, sms_callback
 from delivery.api import inbox
 
 urlpatterns = [
     path("u/<str:token>", public_views.unsubscribe, name="unsubscribe"),
+    path("api/v1/sms/<str:connection>/<str:token>", sms_callback.receive, name="sms-callback"),
     path("api/v1/inbox", inbox.Inbox.as_view()),
     path("api/v1/inbox/read", inbox.InboxRead.as_view()),
     path("api/v1/inbox/archive", inbox.InboxArchive.as_view()),

@@ -78,6 +78,7 @@ def rendered(
 def _ways() -> dict[str, Callable[[Scope, SendJob, Content], Way]]:
     """Here and not above: each way imports this module."""
     from delivery.channels.inapp import InboxWay
+    from delivery.channels.sms import SmsWay
     from delivery.channels.webhook import WebhookWay
 
-    return {"in_app": InboxWay, "webhook": WebhookWay}
+    return {"in_app": InboxWay, "sms": SmsWay, "webhook": WebhookWay}

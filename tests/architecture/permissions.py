@@ -225,5 +225,6 @@ OPEN: dict[str, str] = {
     "api/v1/inbox/archive": "an inbox token is the permission",
     "api/v1/inbox/unread": "an inbox token is the permission",
     "api/v1/inbox/stream": "an inbox token is the permission",
+    "api/v1/sms/<connection>/<token>": "every call is signed with the provider's secret",
     "u/<token>": "the link in a mail is the permission, sealed by the link key",
 }
