@@ -18,6 +18,7 @@ ACTIONS: Final[dict[str, str]] = {
     "campaign.failed": "stopped the campaign as failed",
     "campaign.deleted": "deleted the campaign",
     "template.created": "created the template",
+    "template.updated": "changed the draft of the template",
     "template.published": "published a template version",
     "template.archived": "archived the template",
     "audience.created": "created the audience",

@@ -14,7 +14,8 @@ from projects.scoping import Actor, Scope
 def recording(*, scope: Scope, actor: Actor, action: str, subject: chain.Subject, now: datetime) -> Iterator[None]:
     """Around an edge's own transaction: a DomainError leaves an entry with outcome `refused`, then goes on.
 
-    A 404 is left out: nothing was there to be decided about.
+    A 404 is left out: nothing was there to be decided about. A plan limit (402) leaves a second entry, of the limit
+    itself, so that all refusals of limits are found together, whatever was asked for.
     """
     try:
         yield
@@ -31,7 +32,21 @@ def recording(*, scope: Scope, actor: Actor, action: str, subject: chain.Subject
                     reason=error.detail,
                     outcome="refused",
                 )
+                if error.status == 402:
+                    _record_limit(scope, actor, subject, error, now)
         raise
+
+
+def _record_limit(scope: Scope, actor: Actor, asked: chain.Subject, error: DomainError, now: datetime) -> None:
+    chain.record(
+        scope=scope,
+        actor=actor,
+        action="limit.refused",
+        subject=chain.Subject("limit", str(error.extra.get("limit", ""))),
+        now=now,
+        after={"asked": asked.id, **_numbers(error)},
+        reason=error.detail,
+    )
 
 
 def _numbers(error: DomainError) -> dict[str, object]:

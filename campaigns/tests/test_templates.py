@@ -67,7 +67,11 @@ def test_a_draft_may_hold_errors_and_publishing_takes_the_next_number(
     assert published.number == 2 and published.variables == ["person.given_name"]
     assert templates.find(scope=scope, template_id=template.public_id).draft_saved_at is None
     trail = AuditEntry.objects.filter(subject_id=template.public_id).order_by("sequence")
-    assert list(trail.values_list("action", flat=True)) == ["template.created", "template.published"]
+    assert list(trail.values_list("action", flat=True)) == [
+        "template.created",
+        "template.updated",
+        "template.published",
+    ]
 
 
 def test_a_stale_editor_is_refused(
