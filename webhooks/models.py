@@ -155,9 +155,11 @@ class InboundEvent(models.Model):
                 condition=Q(state__in=["quarantined", "retry", "parked", "ignored"]),
                 name="inbound_event_unsettled",
             ),
-            # the inbox, newest first, whole and by type
+            # the inbox, newest first, whole and by type (which costs nothing until the type is known)
             models.Index(fields=["environment", "-id"], name="inbound_event_newest"),
-            models.Index(fields=["environment", "type", "-id"], name="inbound_event_by_type"),
+            models.Index(
+                fields=["environment", "type", "-id"], condition=Q(type__isnull=False), name="inbound_event_by_type"
+            ),
         ]
 
 

@@ -45,13 +45,13 @@ def require_acceptable(*, method: str, headers: Mapping[str, str]) -> None:
     """Refuse what is wrong with a request before any byte of its body is read."""
     if method != "POST":
         raise refusals.not_post(method)
-    encoding = headers.get("content-encoding", "").strip()
-    if encoding.lower() not in ("", "identity"):
+    encoding = headers.get("content-encoding", "")
+    if encoding and encoding.strip().lower() != "identity":
         raise refusals.encoded(encoding)
-    length = headers.get("content-length", "")
-    if length and (not length.isascii() or not length.isdigit()):
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()):
         raise refusals.wrong_length(length)
-    if len(length) > 9 or int(length or 0) > BODY_BYTES_MAX:
+    if len(length) > 9 or int(length) > BODY_BYTES_MAX:
         raise refusals.too_large(length)
 
 
@@ -63,8 +63,10 @@ def require_open(endpoint: KnownEndpoint | None, *, content_type: str) -> KnownE
         raise refusals.retired()
     if endpoint.status == "disabled":
         raise refusals.disabled()
+    if content_type == "application/json":
+        return endpoint
     kind = content_type.partition(";")[0].strip().lower()
-    if kind not in ("application/json", "", "text/json") and not (
+    if kind not in ("", *schemes.JSON_TYPES) and not (
         (kind.startswith("application/") and kind.endswith("+json"))
         or (kind == schemes.FORM_TYPE and schemes.find(endpoint.scheme).form)
         or (kind == "text/plain" and endpoint.scheme == "amazon_ses")  # how SNS labels its JSON
@@ -76,8 +78,8 @@ def require_open(endpoint: KnownEndpoint | None, *, content_type: str) -> KnownE
 def believed(endpoint: KnownEndpoint, *, headers: Mapping[str, str], body: bytes, now: datetime) -> LiveSecret:
     """The secret that vouches for `body`; SignatureRefused for everything else."""
     live = endpoint.live_secrets(now)
-    request = schemes.Request(headers, body, endpoint.url, now.timestamp())
-    return live[schemes.SCHEMES[endpoint.scheme].verify(request, [each.text for each in live])]
+    verify = schemes.SCHEMES[endpoint.scheme].verify
+    return live[verify(headers, body, endpoint.url, now.timestamp(), [each.text for each in live])]
 
 
 def disbelief(endpoint: KnownEndpoint, problem: SignatureRefused) -> DomainError:
@@ -97,10 +99,6 @@ def challenge(error: DomainError, endpoint: KnownEndpoint | None) -> dict[str, s
     return {}
 
 
-def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: ingest.kept_header(headers[name]) for name in ingest.HEADERS_KEPT if name in headers}
-
-
 @csrf_exempt
 @login_not_required
 @transaction.non_atomic_requests
@@ -115,9 +113,7 @@ def receive(request: HttpRequest, endpoint: str) -> HttpResponse:
     except (DatabaseError, InterfaceError) as problem:
         _log.error("An event was not stored: %s", problem)
         answer = refusals.refused(refusals.not_stored(), trace=trace_id(request))
-    return HttpResponse(
-        answer.body, status=answer.status, content_type=answer.content_type, headers=dict(answer.headers)
-    )
+    return HttpResponse(answer.body, status=answer.status, headers=answer.headers)
 
 
 def _answer(request: HttpRequest, public_id: str) -> Reply:
@@ -131,7 +127,7 @@ def _answer(request: HttpRequest, public_id: str) -> Reply:
         endpoint, secret = _believed_by_now_known(known, headers=headers, body=body, now=now)
     except SignatureRefused as problem:
         raise disbelief(known, problem) from None
-    outcome = ingest.record([ingest.arrival(endpoint=endpoint, raw=body, headers=kept_headers(headers), now=now)])[0]
+    outcome = ingest.record([ingest.arrival(endpoint=endpoint, raw=body, headers=headers, now=now)])[0]
     if outcome == "accepted":
         doorbell.ring(PROCESS_EVENTS)
     if directory.is_noteworthy(secret, now):

@@ -5,7 +5,6 @@ Both doors, plain and fast, answer the same refusal for the same request.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from lamba_campaigns.lib.errors import DomainError, NotFound
 from lamba_campaigns.web.problems import BodyTooLarge, MethodNotAllowed, UnsupportedMediaType, problem
@@ -17,14 +16,21 @@ DISABLED_RETRY_SECONDS = 300
 PATH = "/api/lamba/webhooks/{endpoint}"
 
 
-@dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer of either door."""
+    """An answer of either door. `start` and `end` are its ASGI messages, made once."""
 
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status, self.body = status, body
+        self.headers = {"Content-Type": content_type, "Content-Length": str(len(body)), **(headers or {})}
+        raw = [(name.lower().encode(), text.encode()) for name, text in self.headers.items()]
+        self.start = {"type": "http.response.start", "status": status, "headers": raw}
+        self.end = {"type": "http.response.body", "body": body}
 
 
 class BodyIncomplete(DomainError):

@@ -21,17 +21,8 @@ JSON_TYPES = ("application/json", "text/json")
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a scheme looks at. Header names are in lower case; `url` is the endpoint's own address."""
-
-    headers: Mapping[str, str]
-    body: bytes
-    url: str
-    now: float
-
-
-Verify = Callable[[Request, Sequence[str]], int]
+# (headers with names in lower case, raw body, the endpoint's own address, Unix seconds, live secrets) -> index
+Verify = Callable[[Mapping[str, str], bytes, str, float, Sequence[str]], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,45 +57,47 @@ def secret_problem(name: str, secret: str) -> str:
     return ""
 
 
-def _lamba_v1(request: Request, secrets: Sequence[str]) -> int:
-    return verify_lamba_v1(**_lamba(request), secrets=secrets)
-
-
-def _lamba_legacy(request: Request, secrets: Sequence[str]) -> int:
-    return verify_lamba_legacy(**_lamba(request), secrets=secrets)
-
-
-def _lamba(request: Request) -> dict[str, object]:
-    return {
-        "timestamp": request.headers.get("x-lamba-timestamp", ""),
-        "signature": request.headers.get("x-lamba-signature", ""),
-        "body": request.body,
-        "now": request.now,
-    }
-
-
-def _standard(request: Request, secrets: Sequence[str]) -> int:
-    return _verify_standard(request, secrets, "webhook-")
-
-
-def _verify_standard(request: Request, secrets: Sequence[str], prefix: str) -> int:
-    return verify_standard(
-        message_id=request.headers.get(f"{prefix}id", ""),
-        timestamp=request.headers.get(f"{prefix}timestamp", ""),
-        signature=request.headers.get(f"{prefix}signature", ""),
-        body=request.body,
+def _lamba_v1(headers: Mapping[str, str], body: bytes, url: str, now: float, secrets: Sequence[str]) -> int:
+    return verify_lamba_v1(
+        timestamp=headers.get("x-lamba-timestamp", ""),
+        signature=headers.get("x-lamba-signature", ""),
+        body=body,
         secrets=secrets,
-        now=request.now,
+        now=now,
     )
+
+
+def _lamba_legacy(headers: Mapping[str, str], body: bytes, url: str, now: float, secrets: Sequence[str]) -> int:
+    return verify_lamba_legacy(
+        timestamp=headers.get("x-lamba-timestamp", ""),
+        signature=headers.get("x-lamba-signature", ""),
+        body=body,
+        secrets=secrets,
+        now=now,
+    )
+
+
+def _standard(prefix: str) -> Verify:
+    def verify(headers: Mapping[str, str], body: bytes, url: str, now: float, secrets: Sequence[str]) -> int:
+        return verify_standard(
+            message_id=headers.get(f"{prefix}id", ""),
+            timestamp=headers.get(f"{prefix}timestamp", ""),
+            signature=headers.get(f"{prefix}signature", ""),
+            body=body,
+            secrets=secrets,
+            now=now,
+        )
+
+    return verify
 
 
 def _of_provider(name: str) -> Verify:
     if name == "resend":  # it signs as Standard Webhooks does, under Svix's names
-        return lambda request, secrets: _verify_standard(request, secrets, "svix-")
+        return _standard("svix-")
 
-    def verify(request: Request, secrets: Sequence[str]) -> int:
+    def verify(headers: Mapping[str, str], body: bytes, url: str, now: float, secrets: Sequence[str]) -> int:
         for index, secret in enumerate(secrets):
-            if providers.is_believed(name, secret, headers=request.headers, body=request.body, url=request.url):
+            if providers.is_believed(name, secret, headers=headers, body=body, url=url):
                 return index
         raise SignatureRefused("no_matching_signature")
 

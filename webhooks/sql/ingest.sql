@@ -1,23 +1,22 @@
 -- name: record_events
--- One statement for one event or a thousand. Ids follow the order of arrival; rows are inserted in key order, so that
--- two writers which got the same events crosswise wait for each other instead of deadlocking.
-WITH arrived AS (
-    SELECT nextval('webhooks_inboundevent_id_seq') AS id, each.*
+-- One statement for one event or a thousand, in the order given, which is that of the keys: two writers that got the
+-- same events crosswise wait for each other instead of deadlocking. What few endpoints say about many events comes once,
+-- and only keys that were there before come back.
+WITH stored AS (
+    INSERT INTO webhooks_inboundevent AS kept
+        (environment_id, endpoint_id, event_id, source, received_at, last_seen_at, next_attempt_at, raw, sha256,
+         headers, state, attempts, error, delivery_count, conflict)
+    SELECT (%(environment_ids)b::bigint[])[place], (%(endpoint_ids)b::bigint[])[place], event_id,
+           (%(sources)b::text[])[place], %(now)b, %(now)b, %(now)b, raw, sha256,
+           (%(headers)b::text[])[place]::jsonb, 'received', 0, '', coalesce(delivery_count, 1), false
       FROM unnest(
-        %(environment_ids)b::bigint[], %(endpoint_ids)b::bigint[], %(event_ids)b::text[], %(sources)b::text[],
-        %(received_ats)b::timestamptz[], %(raws)b::bytea[], %(digests)b::bytea[], %(headers)b::text[], %(counts)b::int[]
-      ) AS each (environment_id, endpoint_id, event_id, source, received_at, raw, sha256, headers, delivery_count)
+        %(places)b::int2[], %(event_ids)b::text[], %(raws)b::bytea[], %(digests)b::bytea[], %(counts)b::int2[]
+      ) AS each (place, event_id, raw, sha256, delivery_count)
+    ON CONFLICT (environment_id, event_id) DO UPDATE
+       SET delivery_count = kept.delivery_count + excluded.delivery_count, last_seen_at = excluded.last_seen_at
+    RETURNING environment_id, event_id, sha256, xmax
 )
-INSERT INTO webhooks_inboundevent AS kept
-    (id, environment_id, endpoint_id, event_id, source, received_at, last_seen_at, next_attempt_at, raw, sha256,
-     headers, state, attempts, error, delivery_count, conflict)
-SELECT id, environment_id, endpoint_id, event_id, source, received_at, received_at, received_at, raw, sha256,
-       headers::jsonb, 'received', 0, '', delivery_count, false
-  FROM arrived
- ORDER BY environment_id, event_id
-ON CONFLICT (environment_id, event_id) DO UPDATE
-   SET delivery_count = kept.delivery_count + excluded.delivery_count, last_seen_at = excluded.last_seen_at
-RETURNING environment_id, event_id, sha256, (xmax = 0)
+SELECT environment_id, event_id, sha256 FROM stored WHERE xmax <> 0
 
 -- name: keep_conflicts
 -- The other bodies of ids already seen, each once, and the mark on the row that was first.
