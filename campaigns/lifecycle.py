@@ -191,6 +191,11 @@ def load(*, scope: Scope, pk: int) -> Campaign:
     return found
 
 
+def require(*, campaign: Campaign, action: Action) -> None:
+    """WrongState unless the campaign, as it was read, could make the move."""
+    _check(State(campaign.state), campaign.state_version, action, None)
+
+
 def _check(before: State, current: int, action: Action, version: int | None) -> None:
     if version is not None and version != current:
         raise CampaignChanged(

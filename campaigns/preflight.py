@@ -4,14 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from django.conf import settings
 
 from audiences import preview
+from audiences.exclusions import Exclusions
 from audiences.models import AudienceVersion
 from audiences.rules.parse import parse
-from campaigns import holds, listing, templates
+from campaigns import holds, lifecycle, listing, pacing, schedule, templates
 from campaigns.checks import Check, Fix, Meter
 from campaigns.models import Campaign, State, Template
 from lamba_campaigns.lib.errors import DomainError, FieldProblem
@@ -37,6 +38,9 @@ _POINTERS: Final = {
     "schedule": "#/scheduledAt",
     "channel": "#/channel",
 }
+
+
+Rehearsed = Literal["launch", "schedule", "fire"]
 
 
 class NotReady(DomainError):
@@ -141,7 +145,7 @@ def report(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, hol
     usage = {each.key: each for each in reservations.usage(scope=scope, now=now)}
     refusal = reservations.refusal_of(
         scope=scope,
-        asks=holds.asks_of(channel=campaign.channel, audience=audience),
+        asks=holds.asks_of(channel=campaign.channel, audience=audience, cap=campaign.total_cap),
         at=at,
         now=now,
         purpose=holds.purpose(campaign) if holds_counts else "",
@@ -157,6 +161,7 @@ def report(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, hol
         *_audience(campaign, version, counted),
         *_limits(campaign, audience, plan, usage, refusal),
         _schedule(scope, campaign, at, now),
+        *_pace(campaign, audience, at),
     )
     if audience is not None:
         listing.remember_count(campaign=campaign, contactable=audience)
@@ -168,6 +173,24 @@ def require(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, ho
     found = report(scope=scope, campaign=campaign, at=at, now=now, holds_counts=holds_counts)
     found.require()
     return found
+
+
+def rehearse(*, scope: Scope, campaign: Campaign, action: Rehearsed | None, now: datetime) -> Report:
+    """The report, or exactly the refusal that the step would get now: state, time, parts and limits.
+
+    Without an action it is the next one: what is scheduled fires, a draft that proposes a time is scheduled, any other
+    is launched.
+    """
+    at = sends_at(campaign, now)
+    if action is None:
+        action = "fire" if campaign.state == State.SCHEDULED else "schedule" if at > now else "launch"
+    lifecycle.require(campaign=campaign, action=action)
+    if action == "schedule":
+        at = schedule.require_proposed(campaign)
+        schedule.require_ahead(at=at, now=now)
+    require_parts(campaign)
+    at = now if action == "launch" else at
+    return require(scope=scope, campaign=campaign, at=at, now=now, holds_counts=action == "fire")
 
 
 def sends_at(campaign: Campaign, now: datetime) -> datetime:
@@ -204,7 +227,15 @@ def _audience_version(scope: Scope, campaign: Campaign) -> AudienceVersion | Non
 
 def _count(scope: Scope, version: AudienceVersion, campaign: Campaign, now: datetime) -> preview.Preview:
     rule = parse(version.rule)
-    return preview.count(scope=scope, rule=rule, channel=campaign.channel, now=now, with_people=False)
+    return preview.count(
+        scope=scope,
+        rule=rule,
+        channel=campaign.channel,
+        now=now,
+        with_people=False,
+        exclusions=Exclusions.from_json(campaign.exclusions),
+        salt=campaign.public_id,
+    )
 
 
 def _scope(scope: Scope) -> Check:
@@ -281,7 +312,7 @@ def _limits(
     refusal: PlanLimitExceeded | None,
 ) -> Iterator[Check]:
     violations = {each["limit"]: each for each in refusal.extra["violations"]} if refusal else {}
-    for ask in holds.asks_of(channel=campaign.channel, audience=audience):
+    for ask in holds.asks_of(channel=campaign.channel, audience=audience, cap=campaign.total_cap):
         if ask.key.startswith(CHANNEL_PREFIX) or (ask.key == holds.AUDIENCE and not ask.quantity):
             continue
         label = _LIMIT_LABELS[ask.key]
@@ -373,3 +404,16 @@ def _schedule(scope: Scope, campaign: Campaign, at: datetime, now: datetime) -> 
         detail = f"{local.day} {local:%b, %H:%M} {scope.time_zone} is over. Launching sends at once."
         return Check("schedule", "Send time", "warn", detail, fixes=(fix,))
     return Check("schedule", "Send time", "pass", f"{local.day} {local:%b, %H:%M} {scope.time_zone}")
+
+
+def _pace(campaign: Campaign, audience: int | None, at: datetime) -> Iterator[Check]:
+    """Said only where something is ruled about pace; it never blocks."""
+    said = pacing.sentences(found := pacing.rules_of(campaign))
+    beyond = (audience or 0) - campaign.total_cap if campaign.total_cap else 0
+    if campaign.total_cap:
+        said.append(f"{campaign.total_cap:,} people at most")
+    warning = pacing.warning(found, at)
+    if beyond > 0:
+        warning = " ".join(filter(None, (warning, f"{beyond:,} people stand behind the send limit and get nothing.")))
+    if said:
+        yield Check("pace", "Sending rules", "warn" if warning else "pass", warning or "; ".join(said))

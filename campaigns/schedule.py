@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from campaigns.models import Campaign
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 
 AHEAD_MAX = timedelta(days=366)
@@ -54,6 +55,13 @@ def require_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise _invalid(Invalid, "#/timeZone", "unknown", "Use an IANA name such as Europe/Berlin.") from None
+
+
+def require_proposed(campaign: Campaign) -> datetime:
+    """The time that the draft proposes."""
+    if campaign.scheduled_at is None:
+        raise Invalid("This draft proposes no time.", next_step="Edit the draft and say when it sends.")
+    return campaign.scheduled_at
 
 
 def require_ahead(*, at: datetime, now: datetime) -> None:

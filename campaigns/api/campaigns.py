@@ -124,12 +124,16 @@ class CampaignPreflight(RestView):
         """Every check as data, whatever it says."""
         return Response(self._report(campaign).as_json())
 
-    @extend_schema(operation_id="campaigns_preflight_check", request=shapes.NothingBody, responses=shapes.PreflightRead)
+    @extend_schema(
+        operation_id="campaigns_preflight_check", request=shapes.PreflightBody, responses=shapes.PreflightRead
+    )
     def post(self, request: Request, campaign: str) -> Response:
-        """The same, but refused exactly as a launch would be now: 402 over a limit, 422 when something is missing."""
-        validated(shapes.NothingBody, request)
-        report = self._report(campaign)
-        report.require()
+        """The same, but refused exactly as the step would be now: 402 over a limit, 409 in a state that has no such
+        move, 422 when something is missing.
+        """
+        action = validated(shapes.PreflightBody, request).get("action")
+        found = drafts.find(scope=self.scope, campaign_id=campaign)
+        report = preflight.rehearse(scope=self.scope, campaign=found, action=action, now=timezone.now())
         return Response(report.as_json())
 
     def _report(self, campaign: str) -> preflight.Report:

@@ -2,14 +2,27 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from audiences.channels import CHANNEL_BITS
+from audiences.exclusions import CAP_DAYS_MAX, CAP_MESSAGES_MAX, SEGMENTS_MAX
+from campaigns import leaving_out, pacing
+from campaigns.api.pacing import SendingRules
+from campaigns.leaving_out import HOLD_OUT_PERCENT_MAX
 from campaigns.lifecycle import allowed
 from campaigns.models import Campaign, Template, TemplateVersion
+from delivery.pacing.rules import as_document
 from lamba_campaigns.web.rest import StrictSerializer, etag
 
 CHANNELS = list(CHANNEL_BITS)
+
+
+class FrequencyCap(StrictSerializer):
+    """Nobody gets more than `messages` within `days`, over all campaigns."""
+
+    messages = serializers.IntegerField(min_value=1, max_value=CAP_MESSAGES_MAX)
+    days = serializers.IntegerField(min_value=1, max_value=CAP_DAYS_MAX)
 
 
 class CampaignBody(StrictSerializer):
@@ -38,6 +51,30 @@ class CampaignBody(StrictSerializer):
         allow_null=True,
         help_text="Messages beyond the plan that you agree to pay for. Needs the permission billing.manage.",
     )
+    frequencyCap = FrequencyCap(source="frequency_cap", required=False, allow_null=True)
+    holdOutPercent = serializers.FloatField(
+        source="hold_out_percent",
+        min_value=0,
+        max_value=HOLD_OUT_PERCENT_MAX,
+        required=False,
+        allow_null=True,
+        help_text="So many percent of the audience get nothing, to compare with. Always the same people.",
+    )
+    excludedSegments = serializers.ListField(
+        source="excluded_segments",
+        child=serializers.CharField(max_length=60),
+        max_length=SEGMENTS_MAX,
+        required=False,
+        help_text="Slugs of segments whose people get nothing.",
+    )
+    totalCap = serializers.IntegerField(
+        source="total_cap",
+        min_value=1,
+        required=False,
+        allow_null=True,
+        help_text="So many people at most. Who stands behind it is cancelled, with that reason.",
+    )
+    sendingRules = SendingRules(source="sending_rules", required=False, allow_null=True)
 
 
 class CampaignPatch(CampaignBody):
@@ -54,6 +91,14 @@ class ScheduleBody(StrictSerializer):
     timeZone = serializers.CharField(source="time_zone", max_length=64, required=False, help_text="IANA name.")
     fold = serializers.ChoiceField(
         choices=[0, 1], required=False, allow_null=True, help_text="Which of two, where clocks go back over the time."
+    )
+
+
+class PreflightBody(StrictSerializer):
+    action = serializers.ChoiceField(
+        choices=["launch", "schedule"],
+        required=False,
+        help_text="Left out: schedule for a draft that proposes a time, else launch.",
     )
 
 
@@ -82,6 +127,11 @@ class CampaignRead(serializers.Serializer[Campaign]):
     timeZone = serializers.CharField(source="time_zone")
     ratePerMinute = serializers.IntegerField(source="rate_per_minute")
     acceptOverage = serializers.IntegerField(source="accept_overage")
+    frequencyCap = serializers.SerializerMethodField()
+    holdOutPercent = serializers.SerializerMethodField()
+    excludedSegments = serializers.SerializerMethodField()
+    totalCap = serializers.IntegerField(source="total_cap")
+    sendingRules = serializers.SerializerMethodField()
     snapshotId = serializers.CharField(source="snapshot.public_id", default=None)
     jobId = serializers.CharField(source="job.public_id", default=None)
     blockers = serializers.ListField(
@@ -97,6 +147,22 @@ class CampaignRead(serializers.Serializer[Campaign]):
 
     def get_etag(self, row: Campaign) -> str:
         return etag(row.state_version)
+
+    @extend_schema_field(FrequencyCap(allow_null=True))
+    def get_frequencyCap(self, row: Campaign) -> dict[str, int] | None:
+        found: dict[str, int] | None = leaving_out.exclusions_of(row)["frequency_cap"]
+        return found
+
+    @extend_schema_field(SendingRules())
+    def get_sendingRules(self, row: Campaign) -> dict[str, Any]:
+        return as_document(pacing.rules_of(row))
+
+    def get_holdOutPercent(self, row: Campaign) -> float | None:
+        found: float | None = leaving_out.exclusions_of(row)["hold_out_percent"]
+        return found
+
+    def get_excludedSegments(self, row: Campaign) -> list[str]:
+        return list(leaving_out.exclusions_of(row)["excluded_segments"])
 
     def get_allowedActions(self, row: Campaign) -> list[str]:
         return [str(action) for action in allowed(row.state)]

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 
-from campaigns import drafts, launch
+from campaigns import drafts, launch, schedule
 from campaigns.models import Campaign
 from campaigns.views import pages
 from campaigns.views.campaigns import detail_page, version_of
@@ -30,9 +30,7 @@ def campaign_schedule(request: ConsoleRequest, campaign: str) -> HttpResponseBas
 
     def schedule_it(**given: Any) -> Campaign:
         found = drafts.find(scope=request.scope, campaign_id=campaign)
-        if found.scheduled_at is None:
-            raise Invalid("This draft proposes no time.", next_step="Edit the draft and say when it sends.")
-        return launch.request_schedule(at=found.scheduled_at, time_zone=found.time_zone, **given)
+        return launch.request_schedule(at=schedule.require_proposed(found), time_zone=found.time_zone, **given)
 
     return _step(request, campaign, "schedule", "Scheduled.", schedule_it)
 
