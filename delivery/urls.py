@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from delivery import consent_views, suppression_views, views
+from delivery import channel_views, consent_views, suppression_views, views
 
 urlpatterns = [
     path("jobs/<str:job>/messages/", views.job_messages, name="job-messages"),
@@ -15,6 +15,9 @@ urlpatterns = [
     path("suppressions/import/", suppression_views.suppression_import, name="suppression-import"),
     path("suppressions/export.csv", suppression_views.suppression_csv, name="suppression-csv"),
     path("suppressions/<str:suppression>/remove/", suppression_views.suppression_remove, name="suppression-remove"),
+    path("settings/channels/", channel_views.channel_list, name="channel-list"),
+    path("settings/channels/<str:channel>/", channel_views.channel_detail, name="channel-detail"),
+    path("settings/channels/<str:channel>/disconnect/", channel_views.channel_disconnect, name="channel-disconnect"),
     path("topics/", consent_views.topic_list, name="topic-list"),
     path("topics/<str:topic>/", consent_views.topic_detail, name="topic-detail"),
     path("topics/<str:topic>/archive/", consent_views.topic_archive, name="topic-archive"),

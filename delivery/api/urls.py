@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from delivery.api import consent, inbox, jobs, mail, suppression_files
+from delivery.api import channels, consent, inbox, jobs, mail, suppression_files
 
 urlpatterns = [
     path("jobs/<str:job>", jobs.JobDetail.as_view()),
@@ -12,6 +12,8 @@ urlpatterns = [
     path("suppressions", mail.SuppressionList.as_view()),
     path("suppressions/import", suppression_files.SuppressionImport.as_view()),
     path("suppressions.csv", suppression_files.SuppressionExport.as_view()),
+    path("channels", channels.ChannelList.as_view()),
+    path("channels/<str:channel>", channels.ChannelDetail.as_view()),
     path("inbox/tokens", inbox.InboxTokens.as_view()),
     path("topics", consent.TopicList.as_view()),
     path("topics/<str:topic>", consent.TopicDetail.as_view()),
