@@ -116,10 +116,12 @@ def measure(size: int, options: argparse.Namespace) -> Result:
         with _workers(options.workers) as pids:
             with step("the engine, paused at full speed"):
                 pause_ms, drained_ms, after = _paused(scope, taken[1], sink)
-            before = _used(pids)
+            seen = {"worker": pids, "postgres": _postgres, "sink": lambda: [sink.pid]}
+            before = {name: _used(find()) for name, find in seen.items()}
             with step("the engine"):
                 job, seconds = _engine(scope, taken[0], sink)
-            counted, used = sink.count(), _used(pids) - before
+            counted = sink.count()
+            used = {name: _used(find()) - before[name] for name, find in seen.items()}
             memory = max(_peak_mb(pid) for pid in pids())
     balance = ledger.balance(scope=scope, job_id=job.pk)
     return Result(
@@ -129,9 +131,10 @@ def measure(size: int, options: argparse.Namespace) -> Result:
         floor=floor,
         peers={"django send loop": django, "raw sink limit": raw},
         extra={
+            "seconds_first_to_last_message": round(counted.seconds, 2),
             "pause_last_message_ms": round(pause_ms, 1),
             "pause_drained_ms": round(drained_ms, 1),
-            "worker_cpu_us_per_message": round(used / size * 1e6, 1),
+            **{f"{name}_cpu_us_per_message": round(value / size * 1e6, 1) for name, value in used.items()},
             "worker_rss_mb": memory,
             "message_bytes": counted.bytes // max(counted.messages, 1),
             "x_django": round(size / seconds / django, 1),
@@ -179,7 +182,7 @@ def _workers(count: int) -> Iterator[Callable[[], list[int]]]:
     for number in range(count):
         named = [part.replace("delivery@", f"delivery{number}@") for part in command]
         quiet = {"env": environment, "stderr": subprocess.DEVNULL, "start_new_session": True}
-        started.append(subprocess.Popen(named, **quiet))  # type: ignore[call-overload]  # noqa: S603
+        started.append(subprocess.Popen(named, **quiet))  # type: ignore[call-overload]
     try:
         yield lambda: [pid for process in started for pid in _children(process.pid)]
     finally:
@@ -366,13 +369,25 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in path.read_text().split()] if path.exists() else [pid]
 
 
-def _used(pids: Callable[[], list[int]]) -> float:
-    """Seconds of processor that the workers have used so far."""
+def _postgres() -> list[int]:
+    """The server and its processes, of this database or not: nobody else uses it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        ours = cursor.fetchone()[0]
+    status = Path(f"/proc/{ours}/stat")
+    if not status.exists():
+        return []
+    server = int(status.read_text().rpartition(")")[2].split()[1])
+    return [server, *_children(server)]
+
+
+def _used(pids: list[int]) -> float:
+    """Seconds of processor that these processes, and those children of theirs that have ended, have used so far."""
     ticks = 0
-    for pid in pids():
+    for pid in pids:
         path = Path(f"/proc/{pid}/stat")
         if path.exists():
-            ticks += sum(map(int, path.read_text().rpartition(")")[2].split()[11:13]))
+            ticks += sum(map(int, path.read_text().rpartition(")")[2].split()[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

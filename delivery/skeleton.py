@@ -8,7 +8,7 @@ value, are rendered and encoded whole. Both ways read back the same: a property 
 import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from liquid import BoundTemplate
@@ -26,7 +26,9 @@ VALUE_CHARS_MAX = 1_000
 SLOTS_MAX = 2_000
 SOFT_BREAK = b"=\r\n"
 _EASY = re.compile(r"(?! )[\x20-\x3c\x3e-\x7e]{0,75}(?<! )")  # goes over the wire as it is, on a line of its own
-_EASIEST = re.compile(r"(?! )[\x20-\x21\x23-\x25\x28-\x3b\x3f-\x7e]{1,75}(?<! )")  # and HTML has nothing to escape
+_EASIEST = re.compile(
+    r"(?! )[\x20-\x21\x23-\x25\x28-\x3b\x3f-\x7e]{1,75}(?<! )"
+).fullmatch  # and HTML has nothing to escape
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _BLANK_LINES = re.compile(r"[ \t]*\n(?:[ \t]*\n){2,}")
 _TOKEN_END = re.compile(rb"=[0-9A-F]?\Z")
@@ -39,20 +41,13 @@ class Unusual(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One value of a person (or, with an empty path, one given with the message) in one kind of text."""
+    """One value of a person (or, with a path of one step, one given with the message) in one kind of text."""
 
     path: tuple[str, ...]
     html: bool
     link: bool
     empty: str  # what Liquid writes for nil and for an empty text
     tight: bool = False  # its line would be blank without it, and blank lines are tidied away
-
-    key: str = field(init=False, compare=False)
-    direct: bool = field(init=False, compare=False)  # a field of the person, shown as it is
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", self.path[-1])
-        object.__setattr__(self, "direct", len(self.path) == 2 and not self.link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +58,29 @@ class Body:
     slots: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Skeleton:
-    """Subject, text and HTML part of a message. `slots` are all different values; bodies name them by number."""
+    """Subject, text and HTML part of a message. Bodies name their slots by number, slots their values."""
 
-    subject: tuple[str | Slot, ...]
-    slots: tuple[Slot, ...]
-    text: Body
-    html: Body
+    def __init__(self, *, subject: Sequence[str | Slot], slots: Sequence[Slot], text: Body, html: Body) -> None:
+        self._subject, self._text, self._html = subject, text, html
+        paths = list(dict.fromkeys(slot.path for slot in slots))
+        self._paths = [(len(path), path[-1]) for path in paths]
+        self._slots = [(slot, paths.index(slot.path), not slot.link) for slot in slots]
 
     def fill(self, person: Mapping[str, Any], given: Mapping[str, str]) -> tuple[str, bytes, bytes]:
         """The subject, and the two parts encoded. Unusual when this person has to be rendered whole."""
-        subject = [each if each.__class__ is str else _text(each, person, given) for each in self.subject]  # type: ignore[arg-type]
-        values = []
-        for slot in self.slots:
-            value = person.get(slot.key) if slot.direct else None
-            if value.__class__ is str and _EASIEST.fullmatch(value):  # type: ignore[arg-type]  # three of four values
-                values.append(value.encode())  # type: ignore[union-attr]
-            else:
-                values.append(_encoded(slot, _text(slot, person, given)))
-        return "".join(subject), _filled(self.text, values), _filled(self.html, values)  # type: ignore[arg-type]
+        subject = [each if each.__class__ is str else _text(each, person, given) for each in self._subject]  # type: ignore[arg-type]
+        traits = person.get("traits") or {}
+        places = (given, person, traits)
+        easy = []  # most values are their own encoding, wherever they stand
+        for steps, name in self._paths:
+            value = places[steps - 1].get(name)
+            easy.append(value.encode() if value.__class__ is str and _EASIEST(value) else None)  # type: ignore[union-attr]
+        values = [
+            easy[at] if free and easy[at] is not None else _encoded(slot, _text(slot, person, given))
+            for slot, at, free in self._slots
+        ]
+        return "".join(subject), _filled(self._text, values), _filled(self._html, values)  # type: ignore[arg-type]
 
 
 def build(*, subject: BoundTemplate, html: BoundTemplate, text: BoundTemplate) -> Skeleton | None:
@@ -90,9 +88,8 @@ def build(*, subject: BoundTemplate, html: BoundTemplate, text: BoundTemplate) -
     slots: dict[Slot, int] = {}
     try:
         line = tuple(_parts(subject, html=False))
-        return Skeleton(
-            subject=line, text=_body(text, slots, html=False), html=_body(html, slots, html=True), slots=tuple(slots)
-        )
+        bodies = {"text": _body(text, slots, html=False), "html": _body(html, slots, html=True)}
+        return Skeleton(subject=line, slots=tuple(slots), **bodies)
     except Unusual:
         return None
 
