@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.models import F, OuterRef, QuerySet, Subquery
 
+from audiences import nested
 from audiences.models import Audience, AudienceVersion
 from audiences.rules.ast import Rule
 from audiences.rules.parse import parse
@@ -37,6 +38,7 @@ def create(*, scope: Scope, actor: Actor, name: str, rule: Any, description: str
     with durable(), _names_are_unique(name):
         vocabulary = load(scope)
         read = parse(rule, vocabulary, at="#/rule")
+        nested.require_sound(scope=scope, audience=None, rule=read, vocabulary=vocabulary)
         audience = Audience.objects.create(
             environment_id=scope.environment_id,
             name=_clean_name(name),
@@ -80,6 +82,8 @@ def update(
         vocabulary = load(scope)
         read = parse(rule, vocabulary, at="#/rule") if rule is not None else None
         adds_version = read is not None and read.digest() != bytes(before.digest)
+        if read and adds_version:
+            nested.require_sound(scope=scope, audience=audience, rule=read, vocabulary=vocabulary)
         if adds_version and not confirmed:
             _require_no_schedule(scope, audience)
         old_summary = _summary(audience, before)
@@ -111,8 +115,14 @@ def archive(*, scope: Scope, actor: Actor, audience_id: str, state_version: int,
         waiting = scheduled_uses(scope, audience)
         if waiting:
             raise AudienceInUse(
-                f"{_listed(waiting)} will be sent to this audience.",
+                f"{_listed([use.name for use in waiting])} will be sent to this audience.",
                 next_step="Unschedule the campaign, or give it another audience; then delete this one.",
+            )
+        users = nested.users_of(scope).get(audience.public_id, [])
+        if users:
+            raise AudienceInUse(
+                f"{_listed([user.name for user in users])} contains the people of this audience.",
+                next_step="Take it out of that rule; then delete this one.",
             )
         audience.deleted_at = now
         _store(scope, audience, now)
@@ -169,7 +179,9 @@ def rule_of(version: AudienceVersion) -> Rule:
 
 
 def scheduled_uses(scope: Scope, audience: Audience) -> list[Use]:
-    return [use for use in uses_of(scope, [audience.pk])[audience.pk] if use.scheduled]
+    """Scheduled campaigns of this audience, and of every audience that contains it."""
+    keys = [audience.pk, *(user.pk for user in nested.all_users(scope, audience))]
+    return [use for uses in uses_of(scope, keys).values() for use in uses if use.scheduled]
 
 
 def _lock(scope: Scope, audience_id: str, state_version: int) -> Audience:
@@ -188,7 +200,7 @@ def _require_no_schedule(scope: Scope, audience: Audience) -> None:
     waiting = scheduled_uses(scope, audience)
     if waiting:
         raise AudienceInUse(
-            f"{_listed(waiting)} will be sent to whoever matches the new rule.",
+            f"{_listed([use.name for use in waiting])} will be sent to whoever matches the new rule.",
             next_step="Confirm the change (REST: `confirmed: true`), or save the rule as a new audience.",
             campaigns=[{"id": use.public_id, "name": use.name} for use in waiting],
         )
@@ -269,6 +281,6 @@ def _wrong(name: str, detail: str) -> Invalid:
     return Invalid(detail, next_step="Correct it.", problems=(FieldProblem(f"#/{name}", "invalid", detail),))
 
 
-def _listed(uses: list[Use]) -> str:
-    names = [f"“{use.name}”" for use in uses]
+def _listed(titles: list[str]) -> str:
+    names = [f"“{title}”" for title in titles]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

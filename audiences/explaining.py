@@ -76,8 +76,9 @@ def explain(
     """The answer for one person as of `now`."""
     vocabulary = load(scope)
     clock = Clock(now, scope.zone)
-    seen = facts_of(scope=scope, person_ids=[person.pk], vocabulary=vocabulary)[person.pk]
-    truth = evaluate(parse(version.rule), seen, clock=clock, vocabulary=vocabulary)
+    rule = parse(version.rule)
+    seen = facts_of(scope=scope, person_ids=[person.pk], vocabulary=vocabulary, rule=rule)[person.pk]
+    truth = evaluate(rule, seen, clock=clock, vocabulary=vocabulary)
     tree = _with_origins(truth, facts.of_person(scope=scope, person_id=person.pk), wanted=True)
     reason = _reason(scope, person, channel) if truth.holds else ""
     return Explanation(person, version, now, channel, tree, reason)

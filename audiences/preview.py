@@ -104,7 +104,8 @@ def _shown(asked: counting.Question, some: _Some, vocabulary: Vocabulary, now: d
     if not some:
         return ()
     clock = Clock(now, asked.scope.zone)
-    facts = facts_of(scope=asked.scope, person_ids=[pk for pk, _ in some], vocabulary=vocabulary)
+    people = [pk for pk, _ in some]
+    facts = facts_of(scope=asked.scope, person_ids=people, vocabulary=vocabulary, rule=asked.rule)
     return tuple(
         Shown(
             public_id,

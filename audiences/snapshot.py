@@ -21,6 +21,7 @@ from audiences.exclusions import NOTHING, Exclusions
 from audiences.models import AudienceVersion, Snapshot, SnapshotMember
 from audiences.reasons import INCLUDED, REASONS
 from audiences.rules.compile import Compiled, compiled
+from audiences.rules.nesting import versions
 from audiences.rules.parse import parse
 from audiences.rules.vocabulary import Vocabulary, load
 from audit import chain
@@ -181,8 +182,8 @@ def _record(scope: Scope, actor: Actor, taken: Snapshot, now: datetime) -> None:
         "ruleDigest": bytes(taken.rule_digest).hex(),
         "memberDigest": bytes(taken.member_digest).hex(),
     }
-    if taken.exclusions:
-        facts["exclusions"] = taken.exclusions
+    facts |= {"exclusions": taken.exclusions} if taken.exclusions else {}
+    facts |= {"nested": taken.nested} if taken.nested else {}
     subject = chain.Subject("snapshot", taken.public_id, version.audience.name)
     chain.record(scope=scope, actor=actor, action="snapshot.taken", subject=subject, now=now, after=facts)
 
@@ -205,6 +206,7 @@ def _freeze(scope: Scope, asked: Asked, now: datetime, actor: Actor) -> Snapshot
         fields=list(asked.fields),
         exclusions=asked.exclusions.as_json(),
         salt=asked.salt,
+        nested=versions(read, words),
         taken_at=now,
         taken_month=where["month"],
         planned=found.planned,

@@ -126,7 +126,7 @@ class ChoiceResponse(serializers.Serializer[Any]):
 class OperatorResponse(serializers.Serializer[Any]):
     op = serializers.CharField()
     words = serializers.CharField()
-    takes = serializers.CharField(help_text="nothing, one, many, range, days, day or days_range.")
+    takes = serializers.CharField(help_text="nothing, one, many, range, days, day, days_range or times.")
 
 
 class FieldResponse(serializers.Serializer[Any]):
@@ -189,7 +189,7 @@ def preview_json(found: Preview, sentence: str) -> dict[str, Any]:
 
 def catalogue_json(vocabulary: Vocabulary) -> dict[str, Any]:
     return {
-        "items": [_field_json(each, vocabulary) for each in fields.CATALOGUE.values()],
+        "items": [_field_json(each, vocabulary) for each in vocabulary.fields()],
         "nextCursor": None,
         "traits": {
             "field": f"{fields.TRAIT_PREFIX}<name>",

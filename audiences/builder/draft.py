@@ -32,7 +32,9 @@ class DraftCondition:
             trait_type = self.trait_type if self.trait_type in fields.TRAIT_TYPES else "text"
             found = fields.find(fields.TRAIT_PREFIX + (self.trait or "?"), trait_type)
             return found or fields.Field(TRAIT, "Trait", "Traits", "text", "trait", "p.traits")
-        return fields.CATALOGUE[self.field]
+        found = fields.find(self.field)
+        assert found is not None, f"{self.field} was never checked"
+        return found
 
     @property
     def chosen(self) -> Operator:
@@ -93,8 +95,8 @@ def first_values(condition: DraftCondition, vocabulary: Vocabulary, today: date)
         return (today.isoformat(),)
     if takes == "days_range":
         return ((today - timedelta(days=30)).isoformat(), today.isoformat())
-    if takes == "range":
-        return ("1", "10")
+    if takes in ("range", "times"):
+        return ("1", "10") if takes == "range" else ("1", "30")
     if asked.type in ("number", "boolean"):
         return ("1" if asked.type == "number" else "true",)
     return tuple(list(vocabulary.choices(asked))[:1]) or ("",)

@@ -55,7 +55,7 @@ def _read_group(
 
 def _read_condition(node: str, data: QueryDict, vocabulary: Vocabulary, today: date) -> DraftCondition:
     key = data.get(f"f.{node}", "")
-    known = key if key in fields.CATALOGUE or key == TRAIT else "last_session"
+    known = key if key == TRAIT or any(each.key == key for each in vocabulary.fields()) else "last_session"
     read = DraftCondition(
         node, known, "", (), data.get(f"t.{node}", "").strip()[:63], data.get(f"y.{node}", "") or "text"
     )
@@ -71,7 +71,7 @@ def _read_condition(node: str, data: QueryDict, vocabulary: Vocabulary, today: d
 
 def _given_values(node: str, data: QueryDict, chosen: Operator) -> tuple[str, ...]:
     values = [str(text).strip() for text in data.getlist(f"v.{node}")]
-    if chosen.takes in ("range", "days_range"):
+    if chosen.takes in ("range", "days_range", "times"):
         return (values[0] if values else "", data.get(f"w.{node}", "").strip())
     if chosen.takes == "many":
         lines = [line.strip() for text in values for line in text.split("\n")]
@@ -100,7 +100,7 @@ def _condition_json(condition: DraftCondition) -> dict[str, Any]:
     if takes == "nothing":
         return found
     values = [_value(text, asked, takes) for text in condition.values]
-    if takes in ("many", "range", "days_range"):
+    if takes in ("many", "range", "days_range", "times"):
         return found | {"value": values}
     return found | {"value": values[0] if values else ""}
 
@@ -109,11 +109,11 @@ def _value(text: str, asked: fields.Field, takes: str) -> Any:
     """What was typed, as JSON. What does not fit stays a text, so that the parser can say what is wrong with it."""
     if takes in ("day", "days_range"):
         return text
-    if takes == "days" or asked.type == "number":
+    if takes in ("days", "times") or asked.type == "number":
         plain = text.replace(",", "").replace("_", "")
         if _WHOLE.fullmatch(plain):
             return int(plain)
-        return float(plain) if takes != "days" and _BROKEN.fullmatch(plain) else text
+        return float(plain) if asked.type == "number" and takes != "days" and _BROKEN.fullmatch(plain) else text
     if asked.type == "boolean":
         return {"true": True, "false": False}.get(text, text)
     return text

@@ -105,7 +105,9 @@ def _row(node: DraftNode, parent: str, depth: int, joiner: str, showing: Showing
 def _condition_row(base: Row, condition: DraftCondition, vocabulary: Vocabulary) -> Row:
     asked, chosen = condition.asked, condition.chosen
     labels = vocabulary.choices(asked)
-    labels |= {value: value for value in condition.values if labels and value and value not in labels}
+    labels |= {
+        value: vocabulary.label(asked, value) for value in condition.values if labels and value and value not in labels
+    }
     if asked.type == "boolean":
         labels = {"true": "yes", "false": "no"}
     choices = [Choice(value, label, value in condition.values) for value, label in labels.items()]
@@ -117,7 +119,7 @@ def _condition_row(base: Row, condition: DraftCondition, vocabulary: Vocabulary)
         condition=condition,
         words=f"{asked.label} {chosen.words}",
         widget=widget,
-        fields=_field_choices(condition),
+        fields=_field_choices(condition, vocabulary),
         operators=[Choice(each.key, each.words, each.key == chosen.key) for each in operators_of(asked.type)],
         choices=choices,
         types=[Choice(each, each, each == asked.type) for each in fields.TRAIT_TYPES],
@@ -127,7 +129,7 @@ def _condition_row(base: Row, condition: DraftCondition, vocabulary: Vocabulary)
 
 
 def _widget(asked: fields.Field, chosen: Operator, has_choices: bool) -> str:
-    if chosen.takes in ("nothing", "days", "day"):
+    if chosen.takes in ("nothing", "days", "day", "times"):
         return chosen.takes
     if chosen.takes == "days_range":
         return "day_range"
@@ -146,9 +148,9 @@ def _unit(asked: fields.Field, chosen: Operator) -> str:
     return asked.unit
 
 
-def _field_choices(condition: DraftCondition) -> list[tuple[str, list[Choice]]]:
+def _field_choices(condition: DraftCondition, vocabulary: Vocabulary) -> list[tuple[str, list[Choice]]]:
     found: dict[str, list[Choice]] = {}
-    for each in fields.CATALOGUE.values():
+    for each in vocabulary.fields():
         found.setdefault(each.group, []).append(Choice(each.key, each.label, each.key == condition.field))
     found["Traits"] = [Choice(TRAIT, "Trait…", condition.field == TRAIT)]
     return list(found.items())

@@ -5,7 +5,7 @@ exact opposite, true for a negative one. NULL never reaches AND, OR or NOT. `exp
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, LiteralString
@@ -16,6 +16,7 @@ from audiences.rules import fields
 from audiences.rules.ast import Condition, Group, Node, Rule, child_path
 from audiences.rules.clock import Clock
 from audiences.rules.fields import WORD_BITS
+from audiences.rules.nesting import NESTED_MAX, rule_of
 from audiences.rules.operators import operator
 from audiences.rules.vocabulary import Vocabulary
 from audiences.rules.vocabulary import load as vocabulary_of
@@ -41,10 +42,12 @@ class Compiled:
     params: Mapping[str, Any]
 
 
-def compile_rule(rule: Rule, *, zone_name: str, clock: Clock, vocabulary: Vocabulary, prefix: str = "rule") -> Compiled:
+def compile_rule(
+    rule: Rule, *, zone_name: str, clock: Clock, vocabulary: Vocabulary, environment_id: int, prefix: str = "rule"
+) -> Compiled:
     """The rule at `clock`. `prefix` starts the names of the parameters, so that two rules fit in one statement."""
     binder = _Binder(prefix)
-    compiler = _Compiler(binder, clock, zone_name, vocabulary)
+    compiler = _Compiler(binder, clock, zone_name, vocabulary, environment_id)
     parts = {path: compiler.condition(condition) for path, condition in rule.conditions()}
     bits = [
         sql.SQL("((({part})::int)::bigint << {bit})").format(part=part, bit=sql.Literal(bit))
@@ -57,7 +60,14 @@ def compile_rule(rule: Rule, *, zone_name: str, clock: Clock, vocabulary: Vocabu
 def compiled(rule: Rule, *, scope: Scope, now: datetime, vocabulary: Vocabulary, prefix: str = "rule") -> Compiled:
     """`compile_rule` with the project's time zone."""
     clock = Clock(now, scope.zone)
-    return compile_rule(rule, zone_name=scope.time_zone, clock=clock, vocabulary=vocabulary, prefix=prefix)
+    return compile_rule(
+        rule,
+        zone_name=scope.time_zone,
+        clock=clock,
+        vocabulary=vocabulary,
+        environment_id=scope.environment_id,
+        prefix=prefix,
+    )
 
 
 def predicate(rule: Rule, *, scope: Scope, now: datetime) -> tuple[sql.Composable, Mapping[str, Any]]:
@@ -115,6 +125,8 @@ class _Compiler:
     clock: Clock
     zone_name: str
     vocabulary: Vocabulary
+    environment_id: int
+    depth: int = 0
 
     def condition(self, condition: Condition) -> sql.Composable:
         asked = fields.find(condition.field, condition.type)  # type: ignore[arg-type]
@@ -125,6 +137,16 @@ class _Compiler:
         return sql.SQL(words).format(positive)
 
     def _positive(self, asked: fields.Field, op: str, value: Any) -> sql.Composable:
+        if asked.storage == "audience":
+            return _any(self._nested(name) for name in _values(value))
+        if asked.storage == "contacts":
+            return self._contacts(asked, _values(value))
+        if asked.storage == "events":
+            return self._events(asked, _values(value))
+        if asked.storage == "reached":
+            # The moment is looked up once per person, also where an operator has two bounds.
+            within = sql.SQL("(SELECT {} FROM (SELECT {} AS at OFFSET 0) AS reached)")
+            return within.format(self._moment(sql.SQL("reached.at"), op, value), self._reached(asked))
         if asked.storage == "number":
             return self._number_of_a_name(asked, op, _values(value))
         if asked.storage in ("mask", "words"):
@@ -157,6 +179,64 @@ class _Compiler:
             for column, mask in zip(columns, masks, strict=True)
             if mask
         )
+
+    def _nested(self, name: str) -> sql.Composable:
+        """Another audience's whole rule. Its conditions have no bits: they can be asked again from its version."""
+        found = self.vocabulary.audience(name)
+        if found is None:
+            return _FALSE
+        assert self.depth < NESTED_MAX, f"{name} is nested deeper than could be stored"
+        inner = replace(self, depth=self.depth + 1)
+        rule = rule_of(found)
+        parts = {path: inner.condition(condition) for path, condition in rule.conditions()}
+        return _tree("", rule.root, parts.__getitem__)
+
+    def _contacts(self, asked: fields.Field, names: tuple[str, ...]) -> sql.Composable:
+        """One look into the primary key of contacts per campaign and person."""
+        found = [each for name in names if (each := self.vocabulary.campaign(name)) is not None]
+        if not found:
+            return _FALSE
+        shape: LiteralString = (
+            "EXISTS (SELECT FROM audiences_contact AS c WHERE c.month = ANY({months})"
+            " AND c.subject_id = ANY({subjects}) AND c.person_id = p.id AND {kind})"
+        )
+        return sql.SQL(shape).format(
+            months=self.bind(sorted({each.month for each in found}), "date[]"),
+            subjects=self.bind(sorted(each.number for each in found), "bigint[]"),
+            kind=sql.SQL(asked.sql),
+        )
+
+    def _events(self, asked: fields.Field, value: tuple[Any, ...]) -> sql.Composable:
+        """At least so many since the start of a local day: sessions by person, contacts by what was active since."""
+        times, days = value
+        since = self.bind(self.clock.start_of(self.clock.days_ahead(-days)), "timestamptz")
+        until, least = self.bind(self.clock.now, "timestamptz"), self.bind(times, "bigint")
+        shapes: dict[str, LiteralString] = {
+            "sessions": (
+                "(f.last_session_at >= {since} AND (SELECT count(*) FROM audiences_facthistory AS h"
+                " WHERE h.environment_id = p.environment_id AND h.person_id = p.id AND h.field = 'session'"
+                " AND h.occurred_at >= {since} AND h.occurred_at <= {until}) >= {least})"
+            ),
+            "contacts": (
+                "(f.last_contacted_at >= {since} AND p.id IN (SELECT c.person_id FROM audiences_contactsubject AS s"
+                " JOIN audiences_contact AS c ON c.month = s.month AND c.subject_id = s.id"
+                " WHERE s.environment_id = {environment} AND s.active_at >= {since} - interval '1 hour'"
+                " AND c.contacted_at >= {since} AND c.contacted_at <= {until}"
+                " GROUP BY c.person_id HAVING count(*) >= {least}))"
+            ),
+        }
+        environment = self.bind(self.environment_id, "bigint") if asked.sql == "contacts" else sql.SQL("")
+        return sql.SQL(shapes[asked.sql]).format(since=since, until=until, least=least, environment=environment)
+
+    def _reached(self, asked: fields.Field) -> sql.Composable:
+        """The latest moment at which any source told this stage of the person."""
+        shape: LiteralString = (
+            "greatest((SELECT max(h.occurred_at) FROM audiences_facthistory AS h"
+            " WHERE h.environment_id = p.environment_id AND h.person_id = p.id AND h.field = 'lifecycle'"
+            " AND h.value = to_jsonb({stage})), (SELECT max(r.occurred_at) FROM audiences_factrecord AS r"
+            " WHERE r.environment_id = p.environment_id AND r.person_id = p.id AND r.values ->> 'lifecycle' = {stage}))"
+        )
+        return sql.SQL(shape).format(stage=self.bind(asked.key.removeprefix(fields.REACHED_PREFIX), "text"))
 
     def _column(self, asked: fields.Field) -> sql.Composable:
         column = sql.SQL(asked.sql)

@@ -14,8 +14,9 @@ from typing import Any
 from audiences.rules import fields
 from audiences.rules.ast import Condition, Group, Node, Rule, child_path
 from audiences.rules.clock import Clock
+from audiences.rules.nesting import names_of, rule_of
 from audiences.rules.operators import operator
-from audiences.rules.sentence import condition_words, day_words, moment_words, number_words
+from audiences.rules.sentence import condition_words, day_words, days_words, moment_words, number_words, times_words
 from audiences.rules.vocabulary import Vocabulary
 
 Facts = Mapping[str, Any]  # field key -> value as the catalogue types it, "traits" -> JSON object; missing = unknown
@@ -36,11 +37,26 @@ class Truth:
     mode: str = ""  # all, any, none; "" for a condition
     field: str = ""
     children: tuple["Truth", ...] = ()
+    inside: tuple["Truth", ...] = ()  # the trees of the audiences that a condition names
 
     def walk(self) -> Iterator["Truth"]:
         yield self
         for child in self.children:
             yield from child.walk()
+
+
+def is_inside(condition: Condition, facts: Facts, *, clock: Clock, vocabulary: Vocabulary) -> bool:
+    """Whether a condition that names other audiences is true: their rules are evaluated over the same facts."""
+    chosen = operator("audiences", condition.op)
+    assert chosen is not None, f"{condition} was never parsed"
+    trees = _trees(condition, facts, clock, vocabulary)
+    return any(tree.holds for tree in trees) != bool(chosen.negates)
+
+
+def _trees(condition: Condition, facts: Facts, clock: Clock, vocabulary: Vocabulary) -> tuple[Truth, ...]:
+    """The truth tree of every audience that the condition names and that is still there."""
+    found = [each for name in names_of(condition) if (each := vocabulary.audience(name)) is not None]
+    return tuple(evaluate(rule_of(each), facts, clock=clock, vocabulary=vocabulary) for each in found)
 
 
 def evaluate(rule: Rule, facts: Facts, *, clock: Clock, vocabulary: Vocabulary) -> Truth:
@@ -61,6 +77,8 @@ def holds(condition: Condition, facts: Facts, *, clock: Clock) -> bool:
 
 def seen_value(asked: fields.Field, facts: Facts, clock: Clock) -> Any:
     """The person's value as this field types it; None where it is unknown or of another type."""
+    if asked.storage == "reached":
+        return (facts.get("reached") or {}).get(asked.key.removeprefix(fields.REACHED_PREFIX))
     if asked.storage != "trait":
         found = facts.get(asked.key)
         return None if found == "" else found
@@ -83,7 +101,10 @@ def _node(path: str, node: Node, facts: Facts, clock: Clock, vocabulary: Vocabul
     if isinstance(node, Condition):
         asked = fields.find(node.field, node.type)  # type: ignore[arg-type]
         assert asked is not None
-        seen = _seen_words(asked, seen_value(asked, facts, clock), clock, vocabulary)
+        if asked.storage == "audience":
+            return _nested(path, node, facts, clock, vocabulary)
+        value = seen_value(asked, facts, clock)
+        seen = _counted(node, value, clock) if asked.type == "events" else _seen_words(asked, value, clock, vocabulary)
         truth = holds(node, facts, clock=clock)
         return Truth(path, truth, condition_words(node, vocabulary), seen, field=node.field)
     children = tuple(
@@ -91,6 +112,13 @@ def _node(path: str, node: Node, facts: Facts, clock: Clock, vocabulary: Vocabul
         for index, child in enumerate(node.children)
     )
     return Truth(path, _group_holds(node, children), f"{node.mode} of these", mode=node.mode, children=children)
+
+
+def _nested(path: str, node: Condition, facts: Facts, clock: Clock, vocabulary: Vocabulary) -> Truth:
+    truth = is_inside(node, facts, clock=clock, vocabulary=vocabulary)
+    trees = _trees(node, facts, clock, vocabulary)
+    seen = "in it" if any(tree.holds for tree in trees) else "not in it"
+    return Truth(path, truth, condition_words(node, vocabulary), seen, field=node.field, inside=trees)
 
 
 def _group_holds(group: Group, children: tuple[Truth, ...]) -> bool:
@@ -102,8 +130,10 @@ def _group_holds(group: Group, children: tuple[Truth, ...]) -> bool:
 
 def _matches(asked: fields.Field, op: str, value: Any, seen: Any, clock: Clock) -> bool:
     wanted = value if isinstance(value, tuple) else (value,)
-    if asked.type == "set":
+    if asked.type in ("set", "campaigns"):
         return not seen.isdisjoint(wanted)
+    if asked.type == "events":
+        return _times(wanted, seen, clock) >= wanted[0]
     if asked.type == "boolean":
         return bool(seen == value)
     if asked.type == "number":
@@ -115,6 +145,21 @@ def _matches(asked: fields.Field, op: str, value: Any, seen: Any, clock: Clock) 
     if asked.type == "choice":
         return seen in wanted
     return _text_matches(op, [fold(str(each)) for each in wanted], fold(seen))
+
+
+def _times(wanted: tuple[Any, ...], seen: tuple[datetime, ...], clock: Clock) -> int:
+    """How many of these moments lie in the last days and not after now."""
+    return sum(
+        0 <= (clock.today - clock.day_of(moment)).days <= int(wanted[1]) and moment <= clock.now for moment in seen
+    )
+
+
+def _counted(node: Condition, seen: tuple[datetime, ...] | None, clock: Clock) -> str:
+    wanted = node.value
+    assert isinstance(wanted, tuple), f"{node} was never parsed"
+    times = _times(wanted, seen or (), clock)
+    within = f"in the last {days_words(int(wanted[1]))}"
+    return f"{times_words(times)} {within}" if times else f"never {within}"
 
 
 def _text_matches(op: str, wanted: list[str], seen: str) -> bool:
@@ -172,8 +217,8 @@ def _decimal(number: int | float | Decimal) -> Decimal:
 
 def _seen_words(asked: fields.Field, seen: Any, clock: Clock, vocabulary: Vocabulary) -> str:
     if seen is None or seen == frozenset():
-        return "none" if asked.type == "set" else "not known"
-    if asked.type == "set":
+        return "none" if asked.type in ("set", "campaigns") else "not known"
+    if asked.type in ("set", "campaigns"):
         return ", ".join(sorted(vocabulary.label(asked, name) for name in seen))
     if asked.type == "choice":
         return vocabulary.label(asked, seen)

@@ -12,10 +12,15 @@ from typing import Literal, LiteralString
 
 from audiences.rules.operators import FieldType
 
-Storage = Literal["number", "mask", "words", "text", "code", "column", "trait"]
+Storage = Literal[
+    "number", "mask", "words", "text", "code", "column", "trait", "reached", "contacts", "events", "audience"
+]
+COLUMN_STORAGE: frozenset[Storage] = frozenset({"number", "mask", "text", "code", "column"})  # `sql` is one column
 TRAIT_PREFIX = "trait."
+REACHED_PREFIX = "reached."
 TRAIT_TYPES: tuple[FieldType, ...] = ("text", "number", "date", "boolean")
 _TRAIT_KEY = re.compile(r"[^\s.\x00-\x1f][^.\x00-\x1f]{0,62}")
+_STAGE_KEY = re.compile(r"[^\s\x00-\x1f][^\x00-\x1f]{0,59}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,8 @@ class Field:
 
     `storage` says how it lies in Postgres: `number`, `mask` and `words` (several masks) through a dictionary
     (`vocabulary` of the environment, or fixed `numbers`), `text` compared in lower case, `code` and `column` as they
-    are, `trait` inside the jsonb of traits.
+    are, `trait` inside the jsonb of traits. The others lie in tables beside: `reached` in the history of facts,
+    `events` there or in the history of contacts, `contacts` in the history of contacts; `audience` is another rule.
     """
 
     key: str
@@ -62,6 +68,15 @@ _FIELDS = (
     Field("role", "Role", "Membership", "set", "mask", "f.roles_mask", vocabulary="role", known=_ROLES),
     Field("plan", "Plan", "Membership", "choice", "number", "f.plan", vocabulary="plan"),
     Field(
+        "loyalty",
+        "Loyalty state",
+        "Membership",
+        "text",
+        "text",
+        "CASE WHEN jsonb_typeof(p.traits -> 'loyalty') = 'string' THEN p.traits ->> 'loyalty' END",
+        help="The trait loyalty",
+    ),
+    Field(
         "lifecycle",
         "Lifecycle stage",
         "Lifecycle",
@@ -74,7 +89,18 @@ _FIELDS = (
     Field("lifecycle_at", "Stage reached", "Lifecycle", "moment", "column", "f.lifecycle_at"),
     Field("last_session", "Last session", "Sessions", "moment", "column", "f.last_session_at"),
     Field("session_count", "Sessions", "Sessions", "number", "column", "f.session_count", unit="sessions"),
+    Field(
+        "session_events",
+        "Sessions in a period",
+        "Sessions",
+        "events",
+        "events",
+        "sessions",
+        verb="sessions",
+        help="[times, days]",
+    ),
     Field("segment", "Segment", "Segments", "set", "words", "f.segments_mask", vocabulary="segment"),
+    Field("audience", "Audience", "Segments", "audiences", "audience", "", help="People of another audience, aud_…"),
     Field(
         "consent",
         "Consent",
@@ -105,7 +131,50 @@ _FIELDS = (
         numbers=CHANNEL_BITS,
         verb="suppressed channel",
     ),
-    Field("last_contacted", "Last contacted", "Contact", "moment", "column", "f.last_contacted_at"),
+    Field(
+        "address_state",
+        "Email address works",
+        "Contact",
+        "choice",
+        "number",
+        "f.address_state",
+        numbers={"valid": 1, "invalid": 2},
+        verb="email address state",
+    ),
+    Field("last_contacted", "Last contacted", "History", "moment", "column", "f.last_contacted_at"),
+    Field("last_opened", "Last opened", "History", "moment", "column", "f.last_opened_at"),
+    Field("last_clicked", "Last clicked", "History", "moment", "column", "f.last_clicked_at"),
+    Field("received", "Received", "History", "campaigns", "contacts", "TRUE", verb="received campaign", help="cmp_…"),
+    Field(
+        "opened",
+        "Opened",
+        "History",
+        "campaigns",
+        "contacts",
+        "c.opened_at IS NOT NULL",
+        verb="opened campaign",
+        help="cmp_…",
+    ),
+    Field(
+        "clicked",
+        "Clicked",
+        "History",
+        "campaigns",
+        "contacts",
+        "c.clicked_at IS NOT NULL",
+        verb="clicked campaign",
+        help="cmp_…",
+    ),
+    Field(
+        "contact_events",
+        "Messages in a period",
+        "History",
+        "events",
+        "events",
+        "contacts",
+        verb="messages received",
+        help="[times, days]",
+    ),
     Field("email", "Email address", "Person", "text", "text", "p.email", verb="email address"),
     Field("name", "Full name", "Person", "text", "text", "p.name"),
     Field("given_name", "Given name", "Person", "text", "text", "p.given_name"),
@@ -120,13 +189,25 @@ CATALOGUE: Mapping[str, Field] = {each.key: each for each in _FIELDS}
 
 
 def find(key: str, trait_type: FieldType | None = None) -> Field | None:
-    """The field of a key. `trait.<name>` is a field of the type that the rule says; None for anything unknown."""
+    """The field of a key. `trait.<name>` is a field of the type that the rule says; None for anything unknown.
+
+    `reached.<stage>` is the moment at which a person was told to have reached that stage, the latest time.
+    """
+    if key.startswith(REACHED_PREFIX):
+        stage = key.removeprefix(REACHED_PREFIX)
+        return reached(stage, stage.replace("_", " ")) if _STAGE_KEY.fullmatch(stage) else None
     if not key.startswith(TRAIT_PREFIX):
         return CATALOGUE.get(key)
     name = key.removeprefix(TRAIT_PREFIX)
     if trait_type not in TRAIT_TYPES or not _TRAIT_KEY.fullmatch(name):
         return None
     return Field(key, name, "Traits", trait_type, "trait", "p.traits", verb=name)
+
+
+def reached(stage: str, label: str) -> Field:
+    """The field that asks when `stage` was reached."""
+    key = f"{REACHED_PREFIX}{stage}"
+    return Field(key, f"Became {label[:1].lower()}{label[1:]}", "Lifecycle", "moment", "reached", "")
 
 
 def is_trait_name(name: str) -> bool:

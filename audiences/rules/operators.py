@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-FieldType = Literal["choice", "set", "text", "number", "moment", "date", "boolean"]
-Takes = Literal["nothing", "one", "many", "range", "days", "day", "days_range"]
+FieldType = Literal["choice", "set", "text", "number", "moment", "date", "boolean", "campaigns", "audiences", "events"]
+Takes = Literal["nothing", "one", "many", "range", "days", "day", "days_range", "times"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,12 @@ OPERATORS: Mapping[FieldType, tuple[Operator, ...]] = {
     ),
     "moment": (*_TIME, *_EXISTS),
     "date": (*_TIME, *_EXISTS),
+    "campaigns": _MEMBERSHIP,
+    "audiences": _MEMBERSHIP,
+    "events": (
+        Operator("at_least_times", "at least", "times"),
+        Operator("fewer_times", "fewer than", "times", "at_least_times"),
+    ),
     "boolean": (Operator("is", "is", "one"), Operator("is_not", "is not", "one", "is"), *_EXISTS),
 }
 

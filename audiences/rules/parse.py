@@ -9,12 +9,13 @@ from typing import Any
 from audiences.rules import fields
 from audiences.rules.ast import CONDITIONS_MAX, DEPTH_MAX, MODES, Condition, Group, Mode, Node, Rule, Scalar, Value
 from audiences.rules.operators import Operator, operator, operators_of
-from audiences.rules.vocabulary import Vocabulary
+from audiences.rules.vocabulary import Vocabulary, is_id
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 
 TEXT_LENGTH_MAX = 200
 VALUES_MAX = 100
 DAYS_MAX = 3650
+TIMES_MAX = 1000
 NUMBER_MAX = 2**53 - 1
 YEARS = range(1900, 3000)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -109,7 +110,7 @@ class _Reader:
         for key in sorted(set(map(str, given)) - set(_CONDITION_KEYS)):
             detail = f"Unknown key {key!r}. Accepted here: {', '.join(_CONDITION_KEYS)}."
             self.problems.append(FieldProblem(f"{at}/{_escape(key)}", "unknown_field", detail))
-        asked = _field(given)
+        asked = _field(given, self.vocabulary)
         chosen = operator(asked.type, given["op"]) if isinstance(given.get("op"), str) else None
         if chosen is None:
             accepted = ", ".join(each.key for each in operators_of(asked.type))
@@ -119,7 +120,7 @@ class _Reader:
         return Condition(asked.key, chosen.key, value, asked.type if asked.storage == "trait" else None)
 
 
-def _field(given: dict[str, Any]) -> fields.Field:
+def _field(given: dict[str, Any], vocabulary: Vocabulary | None) -> fields.Field:
     key, trait_type = given.get("field"), given.get("type")
     is_trait = isinstance(key, str) and key.startswith(fields.TRAIT_PREFIX)
     if is_trait and trait_type not in fields.TRAIT_TYPES:
@@ -130,9 +131,18 @@ def _field(given: dict[str, Any]) -> fields.Field:
         raise _Wrong("unknown_field", "Only traits take a type; this field has its own.", "/type")
     found = fields.find(key, trait_type) if isinstance(key, str) else None
     if found is None:
-        accepted = f"{', '.join(fields.CATALOGUE)} or trait.<name>"
+        accepted = f"{', '.join(fields.CATALOGUE)}, reached.<stage> or trait.<name>"
         raise _Wrong("unknown_field", f"{_shown(key)} is no field. Accepted: {accepted}.", "/field")
+    if vocabulary is not None and found.storage == "reached":
+        _require_stage(found, vocabulary)
     return found
+
+
+def _require_stage(asked: fields.Field, vocabulary: Vocabulary) -> None:
+    stages = vocabulary.choices(fields.CATALOGUE["lifecycle"])
+    if asked.key.removeprefix(fields.REACHED_PREFIX) not in stages:
+        accepted = ", ".join(f"{fields.REACHED_PREFIX}{stage}" for stage in stages)
+        raise _Wrong("unknown_field", f"{_shown(asked.key)} is no stage here. Accepted: {accepted}.", "/field")
 
 
 def _value(given: dict[str, Any], asked: fields.Field, chosen: Operator, vocabulary: Vocabulary | None) -> Value:
@@ -150,6 +160,8 @@ def _value(given: dict[str, Any], asked: fields.Field, chosen: Operator, vocabul
     try:
         if chosen.takes == "many":
             return _many(value, one)
+        if chosen.takes == "times":
+            return _times(value)
         return _range(value, one) if chosen.takes in ("range", "days_range") else one(value)
     except _Wrong as wrong:
         raise _Wrong(wrong.code, wrong.detail, f"/value{wrong.where}") from None
@@ -168,6 +180,16 @@ def _range(value: Any, one: Callable[[Any], Scalar]) -> tuple[Scalar, ...]:
     if low > high:  # type: ignore[operator]
         raise _Wrong("not_a_range", f"{_shown(value)} runs backwards; the first value may not be above the second.")
     return (low, high)
+
+
+def _times(value: Any) -> tuple[Scalar, ...]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise _Wrong("not_times", f"{_shown(value)} was given; [times, days] is accepted, such as [3, 30].")
+    for index, (each, most) in enumerate(zip(value, (TIMES_MAX, DAYS_MAX), strict=True)):
+        if not isinstance(each, int) or isinstance(each, bool) or not 1 <= each <= most:
+            detail = f"{_shown(each)} was given; a whole number from 1 to {most} is accepted."
+            raise _Wrong("not_times", detail, f"/{index}")
+    return (value[0], value[1])
 
 
 def _at(index: int, one: Callable[[Any], Scalar], value: Any) -> Scalar:
@@ -189,7 +211,7 @@ def _scalar(value: Any, asked: fields.Field, chosen: Operator, vocabulary: Vocab
             return value
         raise _Wrong("not_a_boolean", f"{_shown(value)} was given; true or false is accepted.")
     text = _text(value)
-    return _name(text, asked, vocabulary) if asked.type in ("choice", "set") else text
+    return _name(text, asked, vocabulary) if asked.type in ("choice", "set", "campaigns", "audiences") else text
 
 
 def _days(value: Any) -> int:
@@ -231,9 +253,12 @@ def _storable(text: str) -> bool:
 def _name(text: str, asked: fields.Field, vocabulary: Vocabulary | None) -> str:
     if asked.key == "country":
         text = text.upper()
-    accepted: Sequence[str] = list((vocabulary or Vocabulary()).choices(asked))
-    if text in accepted or (vocabulary is None and asked.vocabulary):
+    if asked.type in ("campaigns", "audiences"):
+        if is_id(asked, text) and (vocabulary is None or vocabulary.accepts(asked, text)):
+            return text
+    elif (vocabulary or Vocabulary()).accepts(asked, text) or (vocabulary is None and asked.vocabulary):
         return text
+    accepted: Sequence[str] = list((vocabulary or Vocabulary()).choices(asked))
     shown = ", ".join(accepted[:20]) + (" …" if len(accepted) > 20 else "") if accepted else "none was seen here yet"
     raise _Wrong("unknown_value", f"{text!r} is no {asked.label.lower()} here. Accepted: {shown}.")
 

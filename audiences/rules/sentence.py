@@ -12,6 +12,7 @@ from audiences.rules.operators import Operator, operator
 from audiences.rules.vocabulary import NO_VOCABULARY, Vocabulary
 
 VALUES_SHOWN_MAX = 4
+_NAMED = ("choice", "set", "campaigns", "audiences")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,14 @@ def distance_words(day: date, today: date) -> str:
     return f"in {days} d" if days > 0 else f"{-days} d ago"
 
 
+def days_words(days: int) -> str:
+    return f"{days} day{'' if days == 1 else 's'}"
+
+
+def times_words(times: int) -> str:
+    return "once" if times == 1 else f"{times} times"
+
+
 def number_words(number: int | float | Decimal) -> str:
     return f"{number:,}"
 
@@ -96,8 +105,10 @@ def _operator_words(asked: fields.Field, chosen: Operator) -> str:
 def _value_words(asked: fields.Field, chosen: Operator, value: Any, vocabulary: Vocabulary) -> str:
     if chosen.takes == "nothing":
         return ""
+    if chosen.takes == "times":
+        return f"{times_words(value[0])} in the last {days_words(value[1])}"
     if chosen.takes == "days":
-        return f"{value} day{'' if value == 1 else 's'}" + (" ago" if chosen.key == "more_than_ago" else "")
+        return days_words(value) + (" ago" if chosen.key == "more_than_ago" else "")
     values = [_one(asked, chosen, each, vocabulary) for each in (value if isinstance(value, tuple) else (value,))]
     if chosen.takes in ("range", "days_range"):
         return f"{values[0]} and {values[1]}"
@@ -113,4 +124,4 @@ def _one(asked: fields.Field, chosen: Operator, value: Any, vocabulary: Vocabula
         return "yes" if value else "no"
     if isinstance(value, (int, float)):
         return number_words(value)
-    return vocabulary.label(asked, value) if asked.type in ("choice", "set") else f"“{value}”"
+    return vocabulary.label(asked, value) if asked.type in _NAMED else f"“{value}”"

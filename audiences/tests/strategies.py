@@ -11,11 +11,30 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from audiences.rules.fields import CATALOGUE, CHANNEL_BITS, TRAIT_TYPES, Field
+from audiences.rules.fields import CATALOGUE, CHANNEL_BITS, REACHED_PREFIX, TRAIT_TYPES, Field, find
 from audiences.rules.operators import Operator, operators_of
-from audiences.rules.vocabulary import Vocabulary
+from audiences.rules.vocabulary import Contacted, Nested, Vocabulary
 
+CONTACTS_MONTH = date(2026, 11, 1)
+
+SUBJECTS = ("cmp_spring", "cmp_autumn", "cmp_winter")
+NESTED = {
+    "aud_germans": {
+        "any": [{"field": "country", "op": "is", "value": "DE"}, {"field": "locale", "op": "is", "value": "de"}]
+    },
+    "aud_active": {"none": [{"field": "session_events", "op": "fewer_times", "value": [2, 7]}]},
+    "aud_both": {
+        "all": [
+            {"field": "audience", "op": "is_one_of", "value": ["aud_active", "aud_germans"]},
+            {"field": "opened", "op": "is_not", "value": "cmp_spring"},
+        ]
+    },
+}
 VOCABULARY = Vocabulary(
+    campaign={
+        subject: Contacted(number, CONTACTS_MONTH, subject) for number, subject in enumerate(SUBJECTS, start=901)
+    }.get,
+    audience={name: Nested(name, 1, rule) for name, rule in NESTED.items()}.get,
     numbers={
         "role": {"owner": 0, "member": 1, "billing_admin": 31, "guest": 62},
         "lifecycle": {"trial": 1, "customer": 2, "churn_risk": 7},
@@ -100,8 +119,8 @@ def _midnight(day: date, zone: str) -> datetime:
     return datetime.combine(day, time(), tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
-def people(pool: Pool) -> st.SearchStrategy[dict[str, dict[str, Any]]]:
-    """Column values of one person and of the narrow row, each of them possibly unknown."""
+def people(pool: Pool) -> st.SearchStrategy[dict[str, Any]]:
+    """Column values of one person and of the narrow row, each of them possibly unknown, and what lies in histories."""
     text = st.sampled_from(["", *pool.texts])
     moment = st.sampled_from([None, *pool.moments])
     numbers_of = VOCABULARY.numbers
@@ -114,7 +133,7 @@ def people(pool: Pool) -> st.SearchStrategy[dict[str, dict[str, Any]]]:
             "country": st.sampled_from(["", "DE", "FR", "US"]),
             "locale": st.sampled_from(["", "de", "de-AT", "en"]),
             "time_zone": st.sampled_from(["", *ZONES]),
-            "traits": st.dictionaries(st.sampled_from(TRAITS), _trait_values(pool), max_size=3),
+            "traits": st.dictionaries(st.sampled_from((*TRAITS, "loyalty")), _trait_values(pool), max_size=3),
             "created_at": st.sampled_from(pool.moments),
         }
     )
@@ -125,16 +144,29 @@ def people(pool: Pool) -> st.SearchStrategy[dict[str, dict[str, Any]]]:
             "plan": st.sampled_from([0, *numbers_of["plan"].values()]),
             "roles_mask": st.sets(st.sampled_from(list(numbers_of["role"].values()))).map(lambda bits: _mask(bits, 0)),
             "session_count": st.integers(0, 6),
-            "last_session_at": moment,
             "lifecycle_at": moment,
-            "last_contacted_at": moment,
+            "last_opened_at": moment,
+            "last_clicked_at": moment,
+            "address_state": st.integers(0, 2),
             "consent_mask": st.integers(0, 15),
             "unsubscribed_mask": st.integers(0, 15),
             "suppressed_mask": st.integers(0, 15),
             "segments": st.sets(st.sampled_from(list(numbers_of["segment"].values()))),
         }
     ).map(_with_segment_words)
-    return st.fixed_dictionaries({"person": person, "facts": facts})
+    moments = st.lists(st.sampled_from(pool.moments), max_size=4, unique=True)
+    stage = st.tuples(st.sampled_from(list(numbers_of["lifecycle"])), st.sampled_from(pool.moments))
+    stages = st.lists(stage, max_size=3)
+    contact = st.tuples(st.sampled_from(pool.moments), st.booleans(), st.booleans())
+    return st.fixed_dictionaries(
+        {
+            "person": person,
+            "facts": facts,
+            "sessions": moments,
+            "stages": stages,
+            "contacts": st.dictionaries(st.sampled_from(SUBJECTS), contact, max_size=3),
+        }
+    )
 
 
 def _trait_values(pool: Pool) -> st.SearchStrategy[Any]:
@@ -164,13 +196,17 @@ def _mask(bits: set[int], word: int) -> int:
 @st.composite
 def conditions(draw: st.DrawFn, pool: Pool) -> dict[str, Any]:
     """One condition as JSON, over any field and any operator that this field has."""
-    key = draw(st.sampled_from([*CATALOGUE, *["trait."] * 6]))
+    key = draw(st.sampled_from([*CATALOGUE, *["trait."] * 6, *["reached."] * 3]))
+    if key == REACHED_PREFIX:
+        key += draw(st.sampled_from(list(VOCABULARY.numbers["lifecycle"])))
     if key == "trait.":
         trait_type = draw(st.sampled_from(TRAIT_TYPES))
         asked = Field("", "", "", trait_type, "trait", "p.traits")
         found: dict[str, Any] = {"field": f"trait.{draw(st.sampled_from(TRAITS))}", "type": trait_type}
     else:
-        asked, found = CATALOGUE[key], {"field": key}
+        known = find(key)
+        assert known is not None
+        asked, found = known, {"field": key}
     chosen = draw(st.sampled_from(operators_of(asked.type)))
     found["op"] = chosen.key
     if chosen.takes != "nothing":
@@ -181,6 +217,8 @@ def conditions(draw: st.DrawFn, pool: Pool) -> dict[str, Any]:
 def _value_for(asked: Field, chosen: Operator, pool: Pool) -> st.SearchStrategy[Any]:
     if chosen.takes == "days":
         return st.sampled_from([0, 1, 2, 7, 30, 3650])
+    if chosen.takes == "times":
+        return st.tuples(st.integers(1, 3), st.sampled_from([1, 2, 7, 30])).map(list)
     days = st.sampled_from(pool.days).map(date.isoformat)
     one = days if chosen.takes in ("day", "days_range") else _one(asked, pool)
     if chosen.takes == "many":
@@ -199,6 +237,10 @@ def _one(asked: Field, pool: Pool) -> st.SearchStrategy[Any]:
         return st.sampled_from(["DE", "us", "FR"])
     if asked.key in ("consent", "unsubscribed", "suppressed"):
         return st.sampled_from(list(CHANNEL_BITS))
+    if asked.type == "campaigns":
+        return st.sampled_from(SUBJECTS)
+    if asked.type == "audiences":
+        return st.sampled_from(list(NESTED))
     if asked.type in ("choice", "set"):
         return st.sampled_from(list(VOCABULARY.choices(asked)))
     return st.sampled_from((*pool.texts, "de", "Europe/Berlin"))

@@ -1,7 +1,7 @@
 """SQL and the Python explainer give the same answer for every rule and person, condition by condition."""
 
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from audiences.models import Person, PersonFacts
+from audiences import partitions
+from audiences.models import Contact, ContactSubject, FactHistory, FactRecord, Person, PersonFacts
 from audiences.rules.ast import Group, Rule
 from audiences.rules.clock import Clock
 from audiences.rules.compile import compile_rule, over_truth
@@ -39,6 +40,7 @@ def test_sql_and_python_agree_on_every_rule_and_person(scope: Scope, case: Case)
     given_rule, people, pool = case
     rule = parse(given_rule, ours.VOCABULARY)
     with transaction.atomic():
+        _introduce(scope)
         ids = _store(scope, people)
         _agree(rule, ids, Clock(pool.now, ZoneInfo(pool.zone)), pool.zone, scope)
         transaction.set_rollback(True)
@@ -47,8 +49,8 @@ def test_sql_and_python_agree_on_every_rule_and_person(scope: Scope, case: Case)
 
 def _agree(rule: Rule, ids: list[int], clock: Clock, zone: str, scope: Scope) -> None:
     bits = rule.bits()
-    answers = _ask_postgres(rule, ids, clock, zone)
-    facts = facts_of(scope=scope, person_ids=ids, vocabulary=ours.VOCABULARY)
+    answers = _ask_postgres(rule, ids, clock, zone, scope)
+    facts = facts_of(scope=scope, person_ids=ids, vocabulary=ours.VOCABULARY, rule=rule)
     for person_id in ids:
         member, truth, nodes = answers[person_id]
         tree = evaluate(rule, facts[person_id], clock=clock, vocabulary=ours.VOCABULARY)
@@ -59,8 +61,12 @@ def _agree(rule: Rule, ids: list[int], clock: Clock, zone: str, scope: Scope) ->
         assert member == tree.holds
 
 
-def _ask_postgres(rule: Rule, ids: list[int], clock: Clock, zone: str) -> dict[int, tuple[bool, int, dict[str, bool]]]:
-    found = compile_rule(rule, zone_name=zone, clock=clock, vocabulary=ours.VOCABULARY)
+def _ask_postgres(
+    rule: Rule, ids: list[int], clock: Clock, zone: str, scope: Scope
+) -> dict[int, tuple[bool, int, dict[str, bool]]]:
+    found = compile_rule(
+        rule, zone_name=zone, clock=clock, vocabulary=ours.VOCABULARY, environment_id=scope.environment_id
+    )
     nodes = over_truth(rule, "t.truth")
     statement = sql.SQL(
         "SELECT t.id, t.member, t.truth, {nodes} FROM (SELECT p.id, {member} AS member, {truth} AS truth"
@@ -79,11 +85,77 @@ def _store(scope: Scope, people: list[dict[str, Any]]) -> list[int]:
         for index, each in enumerate(people)
     )
     PersonFacts.objects.bulk_create(
-        PersonFacts(environment_id=scope.environment_id, person_id=person.pk, **each["facts"])
+        PersonFacts(environment_id=scope.environment_id, person_id=person.pk, **each["facts"], **_latest(each))
         for index, (person, each) in enumerate(zip(stored, people, strict=True))
         if index % 4 != 3
     )
+    told = [
+        (person.pk, each) for index, (person, each) in enumerate(zip(stored, people, strict=True)) if index % 4 != 3
+    ]
+    _store_histories(scope, told)  # who has no narrow row was never told anything
     return [person.pk for person in stored]
+
+
+def _latest(each: dict[str, Any]) -> dict[str, Any]:
+    """What the histories leave in the narrow row."""
+    contacted = [at for at, _, _ in each.get("contacts", {}).values()]
+    return {
+        "last_session_at": max(each.get("sessions", ()), default=None),
+        "last_contacted_at": max(contacted, default=None),
+    }
+
+
+def _store_histories(scope: Scope, people: list[tuple[int, dict[str, Any]]]) -> None:
+    """Sessions and stages by events, each third stage by an import; contacts with their subjects."""
+    history, records, contacts = [], [], []
+    for person_id, each in people:
+        where = {"environment_id": scope.environment_id, "person_id": person_id}
+        told = [("session", "s", at) for at in each.get("sessions", ())]
+        told += [("lifecycle", stage, at) for stage, at in each.get("stages", ())]
+        for number, (field, value, at) in enumerate(told):
+            if field == "lifecycle" and number % 3 == 2:
+                values = {"lifecycle": value}
+                records.append(FactRecord(**where, source=f"import:{number}", values=values, occurred_at=at))
+            else:
+                source = f"evt_{number}"
+                history.append(FactHistory(**where, field=field, value=value, occurred_at=at, source=source))
+        contacts += [_contact(where, *pair) for pair in each.get("contacts", {}).items()]
+    FactHistory.objects.bulk_create(history)
+    FactRecord.objects.bulk_create(records)
+    Contact.objects.bulk_create(contacts)
+
+
+def _contact(where: dict[str, int], subject: str, told: tuple[datetime, bool, bool]) -> Contact:
+    at, opened, clicked = told
+    known = ours.VOCABULARY.campaign(subject)
+    assert known is not None
+    return Contact(
+        **where,
+        month=known.month,
+        subject_id=known.number,
+        contacted_at=at,
+        opened_at=at if opened or clicked else None,
+        clicked_at=at if clicked else None,
+    )
+
+
+def _introduce(scope: Scope) -> None:
+    """The campaigns of the pool, active for ever."""
+    partitions.ensure(parent="audiences_contact", month=ours.CONTACTS_MONTH)
+    ever = datetime(2099, 1, 1, tzinfo=UTC)
+    ContactSubject.objects.bulk_create(
+        ContactSubject(
+            pk=known.number,
+            environment_id=scope.environment_id,
+            subject=subject,
+            month=known.month,
+            name=subject,
+            introduced_at=ever,
+            active_at=ever,
+        )
+        for subject in ours.SUBJECTS
+        if (known := ours.VOCABULARY.campaign(subject)) is not None
+    )
 
 
 @pytest.mark.django_db
