@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -11,9 +11,12 @@ from django.db.models import F
 from audiences.models import Audience
 from audit import chain
 from campaigns import holds, templates
+from campaigns.about import about_of, about_said, resolve_about
+from campaigns.leaving_out import exclusions_of, exclusions_said, resolve_exclusions
 from campaigns.lifecycle import CampaignChanged, WrongState, load, subject_of
 from campaigns.models import Campaign, Channel, State, Template, TemplateVersion
 from campaigns.models.campaign import RATE_PER_MINUTE_MAX
+from campaigns.pacing import pacing_of, pacing_said, resolve_pacing
 from lamba_campaigns.lib.errors import FieldProblem, Invalid, NotFound
 from lamba_campaigns.lib.sql import durable
 from projects.scoping import Actor, Scope
@@ -35,11 +38,19 @@ class Setup:
     time_zone: str = ""
     rate_per_minute: int | None = None
     accept_overage: int | None = None
+    frequency_cap: Mapping[str, int] | None = None  # {"messages": 2, "days": 7}
+    hold_out_percent: float | None = None
+    excluded_segments: tuple[str, ...] = ()  # their slugs, as rules name them
+    total_cap: int | None = None
+    sending_rules: Mapping[str, Any] | None = None  # the document of delivery.pacing.rules
+    topic: str | None = None  # its slug
+    track_opens: bool = False
+    track_clicks: bool = False
 
 
 def create(*, scope: Scope, actor: Actor, setup: Setup, now: datetime) -> Campaign:
     """A new draft. Invalid names every unknown id and wrong value at once."""
-    values = _resolve(scope, setup)
+    values = _resolve(scope, setup, now)
     with durable():
         campaign = Campaign(
             environment_id=scope.environment_id,
@@ -64,7 +75,7 @@ def edit(
         campaign = locked(scope=scope, campaign_id=campaign_id, version=version)
         _require_draft(campaign, "be edited")
         before = _said(campaign)
-        values = _resolve(scope, _merged(setup_of(campaign), changes))
+        values = _resolve(scope, _merged(setup_of(campaign), changes), now, proposed=campaign.scheduled_at)
         Campaign.objects.within(scope).filter(pk=campaign.pk).update(
             **values, blockers=[], state_version=F("state_version") + 1, updated_at=now, updated_by=actor.label
         )
@@ -147,6 +158,9 @@ def setup_of(campaign: Campaign) -> Setup:
         time_zone=campaign.time_zone,
         rate_per_minute=campaign.rate_per_minute,
         accept_overage=campaign.accept_overage,
+        **exclusions_of(campaign),
+        **pacing_of(campaign),
+        **about_of(campaign),
     )
 
 
@@ -170,7 +184,8 @@ def _merged(setup: Setup, changes: Mapping[str, Any]) -> Setup:
     return Setup(**merged)
 
 
-def _resolve(scope: Scope, setup: Setup) -> dict[str, Any]:
+def _resolve(scope: Scope, setup: Setup, now: datetime, proposed: datetime | None = None) -> dict[str, Any]:
+    """The columns of the draft. A time that it proposed before may have passed meanwhile; a new one lies ahead."""
     problems: list[FieldProblem] = []
     zone = setup.time_zone or scope.time_zone
     values = {
@@ -182,7 +197,26 @@ def _resolve(scope: Scope, setup: Setup) -> dict[str, Any]:
         "time_zone": zone,
         "rate_per_minute": setup.rate_per_minute,
         "accept_overage": setup.accept_overage,
+        "exclusions": resolve_exclusions(
+            scope=scope,
+            cap=setup.frequency_cap,
+            hold_out_percent=setup.hold_out_percent,
+            segments=setup.excluded_segments,
+            problems=problems,
+        ),
+        **resolve_pacing(cap=setup.total_cap, document=setup.sending_rules, time_zone=zone, problems=problems),
+        **resolve_about(
+            scope=scope,
+            channel=setup.channel,
+            topic=setup.topic,
+            track_opens=setup.track_opens,
+            track_clicks=setup.track_clicks,
+            problems=problems,
+        ),
     }
+    if setup.scheduled_at is not None and setup.scheduled_at != proposed and setup.scheduled_at <= now:
+        detail = f"{_clock(setup.scheduled_at)} is over: it is {_clock(now)} here. Choose a time ahead."
+        problems.append(FieldProblem("#/scheduledAt", "past", detail))
     if not 1 <= len(setup.name.strip()) <= NAME_LENGTH_MAX:
         problems.append(FieldProblem("#/name", "length", f"Use 1 to {NAME_LENGTH_MAX} characters."))
     if setup.channel not in Channel.values:
@@ -256,7 +290,14 @@ def _said(campaign: Campaign) -> dict[str, Any]:
         "timeZone": campaign.time_zone,
         "ratePerMinute": campaign.rate_per_minute,
         "acceptOverage": campaign.accept_overage,
+        **exclusions_said(campaign),
+        **pacing_said(campaign),
+        **about_said(campaign),
     }
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _audit(scope: Scope, actor: Actor, action: str, campaign: Campaign, now: datetime, **facts: Any) -> None:

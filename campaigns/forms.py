@@ -6,11 +6,14 @@ from zoneinfo import available_timezones
 
 from django import forms
 
-from audiences.models import Audience
-from campaigns import preflight, schedule
+from audiences.exclusions import CAP_DAYS_MAX, CAP_MESSAGES_MAX
+from audiences.models import Audience, Segment
+from campaigns import about, leaving_out, preflight, schedule
 from campaigns.drafts import OVERAGE_MAX
+from campaigns.leaving_out import HOLD_OUT_PERCENT_MAX
 from campaigns.models import Campaign, Channel, Template, TemplateVersion
 from campaigns.models.campaign import RATE_PER_MINUTE_MAX
+from campaigns.pacing_form import NAMES, PacingFields, pacing_field, pacing_initial, pacing_stored, pacing_values
 from lamba_campaigns.lib.errors import Invalid
 from limits.keys import CHANNEL_LABELS
 from projects.access import Access
@@ -28,6 +31,11 @@ _POINTERS: Final = {
     "#/timeZone": "time_zone",
     "#/ratePerMinute": "rate_per_minute",
     "#/acceptOverage": "accept_overage",
+    "#/topic": "topic",
+    "#/frequencyCap/messages": "cap_messages",
+    "#/frequencyCap/days": "cap_days",
+    "#/holdOutPercent": "hold_out_percent",
+    "#/excludedSegments": "excluded_segments",
 }
 FOLDS: Final = [("", "As it comes"), ("0", "The first of the two"), ("1", "The second of the two")]
 
@@ -44,7 +52,7 @@ class WallClockField(forms.Field):
             raise forms.ValidationError("Write a date and a time, such as 2026-11-24 09:30.", code="invalid") from None
 
 
-class SetupForm(forms.Form):
+class SetupForm(PacingFields):
     """A draft on one page: channel, template, audience, schedule, limits."""
 
     name = forms.CharField(label="Name", max_length=120, help_text="Only your team sees it.")
@@ -64,12 +72,30 @@ class SetupForm(forms.Form):
     )
     time_zone = forms.ChoiceField(label="Time zone")
     fold = forms.ChoiceField(label="Where the clocks go back", choices=FOLDS, required=False)
+    topic = forms.ChoiceField(
+        label="Topic", required=False, help_text="Who does not want it is left out, and its link ends only this."
+    )
     rate_per_minute = forms.IntegerField(
         label="Pace limit",
         min_value=1,
         max_value=RATE_PER_MINUTE_MAX,
         required=False,
         help_text="Messages a minute at most. Empty sends as fast as the provider takes it.",
+    )
+    cap_messages = forms.IntegerField(
+        label="At most", min_value=1, max_value=CAP_MESSAGES_MAX, required=False, help_text="Empty sends to everybody."
+    )
+    cap_days = forms.IntegerField(label="Within", min_value=1, max_value=CAP_DAYS_MAX, required=False)
+    hold_out_percent = forms.DecimalField(
+        label="Hold-out group",
+        min_value=0,
+        max_value=HOLD_OUT_PERCENT_MAX,
+        decimal_places=2,
+        required=False,
+        help_text="So many get nothing, to compare with. Always the same people.",
+    )
+    excluded_segments = forms.MultipleChoiceField(
+        label="Segments that get nothing", widget=forms.SelectMultiple(attrs={"size": 4}), required=False
     )
     accept_overage = forms.IntegerField(
         label="Accepted overage",
@@ -85,10 +111,12 @@ class SetupForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.scope, self.access, self.current = scope, access, current
         self.fields["channel"].choices = _channels()  # type: ignore[attr-defined]
+        self.fields["topic"].choices = about.topic_choices(scope)  # type: ignore[attr-defined]
         self.fields["template"].choices = _templates(scope)  # type: ignore[attr-defined]
         self.fields["audience"].choices = _audiences(scope)  # type: ignore[attr-defined]
         self.fields["time_zone"].choices = _zones(scope.time_zone)  # type: ignore[attr-defined]
         self.fields["time_zone"].initial = scope.time_zone
+        self.fields["excluded_segments"].choices = _segments(scope)  # type: ignore[attr-defined]
         if not access.may("billing.manage"):
             self.fields["accept_overage"].disabled = True
             self.fields["accept_overage"].help_text = "Only an owner can accept overage."
@@ -110,6 +138,9 @@ class SetupForm(forms.Form):
             "time_zone": campaign.time_zone,
             "rate_per_minute": campaign.rate_per_minute,
             "accept_overage": campaign.accept_overage,
+            **_exclusions_initial(campaign),
+            "topic": campaign.topic.slug if campaign.topic else "",
+            **pacing_initial(campaign),
         }
 
     def clean(self) -> dict[str, Any]:
@@ -120,6 +151,10 @@ class SetupForm(forms.Form):
             self.add_error("scheduled_at", "Say when, or let it start when you launch it.")
         elif values.get("scheduled_at"):
             self._take_time(values)
+        if (values.get("cap_messages") is None) != (values.get("cap_days") is None):
+            missing = "cap_days" if values.get("cap_days") is None else "cap_messages"
+            if missing not in self.errors:
+                self.add_error(missing, "A cap needs both numbers: messages and days.")
         return values
 
     def setup(self) -> dict[str, Any]:
@@ -134,12 +169,15 @@ class SetupForm(forms.Form):
             "time_zone": values["time_zone"] or self.scope.time_zone,
             "rate_per_minute": values["rate_per_minute"],
             "accept_overage": values["accept_overage"] or None,
+            "topic": values["topic"] or None,
+            **_exclusions_of(values),
+            **pacing_values(values),
         }
 
     def take(self, refusal: Invalid) -> None:
         """Show a refusal of the domain beside the field that it names."""
         for each in refusal.problems:
-            self.add_error(_POINTERS.get(each.pointer), each.detail)
+            self.add_error(_POINTERS.get(each.pointer) or pacing_field(each.pointer), each.detail)
         if not refusal.problems:
             self.add_error(None, refusal.detail)
 
@@ -156,7 +194,11 @@ class SetupForm(forms.Form):
             scheduled_at=values["scheduled_at"],
             time_zone=values["time_zone"] or self.scope.time_zone,
             accept_overage=values["accept_overage"],
+            exclusions=leaving_out.stored(self.scope, **_exclusions_of(values)),
+            **pacing_stored(values, self.scope.time_zone),
         )
+        if self.current:
+            campaign.public_id = self.current.public_id  # the same people are held out as when it is launched
         return preflight.report(scope=self.scope, campaign=campaign, at=at, now=now)
 
     def progress(self) -> list[tuple[str, str, bool]]:
@@ -174,6 +216,7 @@ class SetupForm(forms.Form):
         """Values as far as they can be read."""
         known = getattr(self, "cleaned_data", {}) if self.is_bound else {}
         names = ("name", "channel", "template", "audience", "timing", "scheduled_at", "time_zone", "accept_overage")
+        names += ("cap_messages", "cap_days", "hold_out_percent", "excluded_segments", *NAMES)
         found = {
             name: known.get(name) if self.is_bound else self.get_initial_for_field(self.fields[name], name)
             for name in names
@@ -227,6 +270,32 @@ def _audiences(scope: Scope) -> list[tuple[str, str]]:
     rows = Audience.objects.within(scope).filter(deleted_at=None).order_by("name")
     named = rows.values_list("public_id", "name")[:CHOICES_MAX]
     return [("", "Choose an audience"), *named]
+
+
+def _segments(scope: Scope) -> list[tuple[str, str]]:
+    return list(Segment.objects.within(scope).order_by("name").values_list("slug", "name")[:CHOICES_MAX])
+
+
+def _exclusions_initial(campaign: Campaign) -> dict[str, Any]:
+    found = leaving_out.exclusions_of(campaign)
+    cap = found["frequency_cap"] or {}
+    return {
+        "cap_messages": cap.get("messages"),
+        "cap_days": cap.get("days"),
+        "hold_out_percent": found["hold_out_percent"],
+        "excluded_segments": list(found["excluded_segments"]),
+    }
+
+
+def _exclusions_of(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of drafts.Setup that say who is left out."""
+    messages, days = values.get("cap_messages"), values.get("cap_days")
+    percent = values.get("hold_out_percent")
+    return {
+        "frequency_cap": {"messages": messages, "days": days} if messages and days else None,
+        "hold_out_percent": float(percent) if percent else None,
+        "excluded_segments": tuple(values.get("excluded_segments") or ()),
+    }
 
 
 def _zones(first: str) -> list[tuple[str, str]]:

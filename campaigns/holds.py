@@ -36,13 +36,15 @@ def count_key(channel: str) -> str:
     return "email_campaigns_per_month" if channel == "email" else "notification_campaigns_per_month"
 
 
-def asks_of(*, channel: str, audience: int | None) -> list[Ask]:
-    """Everything that a launch to `audience` people asks of the plan; None while the audience is not known."""
+def asks_of(*, channel: str, audience: int | None, cap: int | None = None) -> list[Ask]:
+    """Everything that a launch to `audience` people asks of the plan; None while the audience is not known.
+    With a send limit it asks for no more messages than that.
+    """
     asks = [Ask(f"{CHANNEL_PREFIX}{channel}", 1), Ask(ACTIVE, 1), Ask(count_key(channel), 1)]
     if audience is not None:
         asks.append(Ask(AUDIENCE, audience))
         if channel == "email":
-            asks.append(Ask(VOLUME, audience))
+            asks.append(Ask(VOLUME, audience if cap is None else min(audience, cap)))
     return asks
 
 
@@ -73,7 +75,7 @@ def take_all(*, scope: Scope, actor: Actor, campaign: Campaign, audience: int, a
             scope=scope,
             actor=actor,
             purpose=purpose(campaign),
-            asks=asks_of(channel=campaign.channel, audience=audience),
+            asks=asks_of(channel=campaign.channel, audience=audience, cap=campaign.total_cap),
             at=at,
             accept_overage=campaign.accept_overage,
             now=now,

@@ -12,9 +12,10 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from audiences import snapshot
+from audiences.exclusions import Exclusions
 from audiences.models import Snapshot
 from audit import refusals
-from campaigns import drafts, holds, lifecycle, preflight, schedule, templates
+from campaigns import drafts, holds, lifecycle, pacing, preflight, schedule, templates
 from campaigns.lifecycle import WrongState
 from campaigns.models import Campaign, State
 from delivery import jobs
@@ -159,7 +160,7 @@ def run_launch(*, scope: Scope, campaign_id: int, now: datetime) -> None:
         frozen = _freeze(scope, campaign, now)
         with durable():
             _start(scope, campaign, frozen, now)
-    except (WrongState, lifecycle.CampaignChanged):
+    except (WrongState, lifecycle.CampaignChanged, snapshot.TakeCancelled):
         return  # cancelled meanwhile, or started by another worker; either way its transaction did the rest
     except DomainError as refusal:
         refuse(scope=scope, campaign_id=campaign_id, refusal=refusal, now=now)
@@ -234,6 +235,7 @@ def cancel(
         else:
             holds.release(scope=scope, campaign=move.campaign, now=now)
         lifecycle.announce(scope=scope, move=move, actor=actor, now=now, reason=reason)
+    snapshot.cancel(scope=scope, purpose=holds.purpose(move.campaign))
     return move.campaign
 
 
@@ -293,6 +295,9 @@ def _freeze(scope: Scope, campaign: Campaign, now: datetime) -> Snapshot:
         fields=campaign.template_version.variables,
         purpose=holds.purpose(campaign),
         now=now,
+        exclusions=Exclusions.from_json(campaign.exclusions),
+        salt=campaign.public_id,
+        still_wanted=lambda: _is_launching(scope, campaign),
     )
     if frozen.included == 0:
         raise EmptyAudience(
@@ -303,6 +308,11 @@ def _freeze(scope: Scope, campaign: Campaign, now: datetime) -> Snapshot:
             excluded=frozen.excluded_counts,
         )
     return frozen
+
+
+def _is_launching(scope: Scope, campaign: Campaign) -> bool:
+    rows = Campaign.objects.within(scope).filter(pk=campaign.pk, state=State.LAUNCHING)
+    return bool(rows.filter(launch_number=campaign.launch_number).exists())
 
 
 def _start(scope: Scope, campaign: Campaign, frozen: Snapshot, now: datetime) -> None:
@@ -323,6 +333,8 @@ def _start(scope: Scope, campaign: Campaign, frozen: Snapshot, now: datetime) ->
         topic=campaign.topic,
         track_opens=campaign.track_opens,
         track_clicks=campaign.track_clicks,
+        pacing=pacing.frozen_of(campaign),
+        total_cap=campaign.total_cap,
         now=now,
     )
     move = lifecycle.swap(

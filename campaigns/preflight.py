@@ -24,7 +24,6 @@ from limits.reservations import LimitUsage, PlanLimitExceeded
 from projects.models import Environment
 from projects.scoping import Scope
 
-SENDING_CHANNELS: Final = ("email",)  # the channels that delivery can carry here
 _LIMIT_LABELS: Final = {
     holds.ACTIVE: "Active campaigns",
     holds.AUDIENCE: "Audience size",
@@ -155,8 +154,8 @@ def report(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, hol
         holds.name_actions(campaign, refusal)
     checks = (
         _scope(scope),
-        _sender(scope),
-        _channel(campaign, plan, refusal),
+        _sender(scope, campaign),
+        _channel(scope, campaign, plan, refusal),
         _template(scope, campaign),
         *_audience(campaign, version, counted),
         *_limits(campaign, audience, plan, usage, refusal),
@@ -242,7 +241,9 @@ def _scope(scope: Scope) -> Check:
     return Check("scope", "Project scope", "pass", f"{scope.project_name} / {scope.environment.capitalize()}")
 
 
-def _sender(scope: Scope) -> Check:
+def _sender(scope: Scope, campaign: Campaign) -> Check:
+    if campaign.channel != "email":
+        return Check("sender", "Sender", "pass", "that of the channel")
     row = Environment.objects.only("sender_name", "sender_address").get(pk=scope.environment_id)
     if row.sender_address:
         return Check("sender", "Sender", "pass", row.sender_address)
@@ -250,16 +251,17 @@ def _sender(scope: Scope) -> Check:
     return Check("sender", "Sender", "block", "No sender address is set for this environment.", fixes=(fix,))
 
 
-def _channel(campaign: Campaign, plan: Entitlements, refusal: PlanLimitExceeded | None) -> Check:
+def _channel(scope: Scope, campaign: Campaign, plan: Entitlements, refusal: PlanLimitExceeded | None) -> Check:
     label = CHANNEL_LABELS.get(campaign.channel, campaign.channel)
     key = f"{CHANNEL_PREFIX}{campaign.channel}"
     if refusal and any(each["limit"] == key for each in refusal.extra["violations"]):
         detail = f"{label} is not part of the {plan.plan_name} plan."
         return Check("channel", "Channel on plan", "block", detail, fixes=_plan_fixes(refusal, key))
-    if campaign.channel not in SENDING_CHANNELS:
-        fix = Fix("edit", "Choose another channel", "campaigns.write", {"section": "channel"})
-        detail = f"{label} is not connected in this installation."
-        return Check("channel", "Channel on plan", "block", detail, fixes=(fix,))
+    if not connections.is_connected(scope=scope, channel=campaign.channel):
+        connect = Fix("settings", f"Connect {label}", "settings.manage", {"section": "channels"}, primary=True)
+        choose = Fix("edit", "Choose another channel", "campaigns.write", {"section": "channel"})
+        detail = f"{label} has no connection in this environment."
+        return Check("channel", "Channel on plan", "block", detail, fixes=(connect, choose))
     return Check("channel", "Channel on plan", "pass", f"{label}, {plan.plan_name}")
 
 
@@ -414,6 +416,7 @@ def _pace(campaign: Campaign, audience: int | None, at: datetime) -> Iterator[Ch
         said.append(f"{campaign.total_cap:,} people at most")
     warning = pacing.warning(found, at)
     if beyond > 0:
-        warning = " ".join(filter(None, (warning, f"{beyond:,} people stand behind the send limit and get nothing.")))
+        people = "1 person stands" if beyond == 1 else f"{beyond:,} people stand"
+        warning = f"{warning} {people} behind the send limit and get nothing.".strip()
     if said:
         yield Check("pace", "Sending rules", "warn" if warning else "pass", warning or "; ".join(said))

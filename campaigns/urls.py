@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from campaigns.views import actions, campaigns, evidence, overview, templates
+from campaigns.views import actions, campaigns, evidence, overview, plan, templates
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -10,6 +10,7 @@ urlpatterns = [
     path("campaigns/new/", campaigns.campaign_new, name="campaign-new"),
     path("campaigns/<str:campaign>/", campaigns.campaign_detail, name="campaign-detail"),
     path("campaigns/<str:campaign>/edit/", campaigns.campaign_edit, name="campaign-edit"),
+    path("campaigns/<str:campaign>/plan/", plan.campaign_plan, name="campaign-plan"),
     path("campaigns/<str:campaign>/live/", campaigns.campaign_live, name="campaign-live"),
     path("campaigns/<str:campaign>/chart/", campaigns.campaign_chart, name="campaign-chart"),
     path("campaigns/<str:campaign>/launch/", actions.campaign_launch, name="campaign-launch"),

@@ -12,6 +12,7 @@ from projects.scoping import Scope
 PACE_WINDOW = timedelta(minutes=5)
 SERIES_MINUTES_MAX = 240
 QUIET_AFTER = timedelta(seconds=20)  # nothing moved for so long: say why
+PLANNED_WAITS = frozenset({"send_window", "wave", "turns_waiting"})
 OPEN_STATES = frozenset({JobState.SENDING, JobState.PAUSING, JobState.CANCELLING})
 StuckCode = Literal[
     "no_workers", "rate_window", "provider_down", "lease_lost", "retries_waiting", "send_window", "wave", "turns_waiting"
@@ -61,6 +62,11 @@ class Progress:
     def settled(self) -> int:
         """People whose fate is known or out of our hands."""
         return self.planned - self.accounts["pending"] - self.accounts["in_flight"] - self.retrying
+
+    @property
+    def is_planned_wait(self) -> bool:
+        """Whether it waits because its own rules say so: nothing is wrong, and nothing is to be done."""
+        return self.why_stuck is not None and self.why_stuck.code in PLANNED_WAITS
 
     @property
     def waiting(self) -> int:
@@ -118,7 +124,7 @@ def _why_stuck(scope: Scope, job: SendJob, counters: JobCounters, now: datetime)
         return None
     if job.held_until is not None and job.held_until > now:
         if job.held_code in ("send_window", "wave"):
-            return Stuck(job.held_code, job.held_reason, "It goes on by itself.", job.held_until)  # type: ignore[arg-type]
+            return Stuck(job.held_code, job.held_reason, "Nothing is to be done.", job.held_until)  # type: ignore[arg-type]
         return Stuck(
             "provider_down",
             f"The mail provider takes nothing: {job.held_reason}",
@@ -146,7 +152,7 @@ def _waiting_for_retries(scope: Scope, job: SendJob, counters: JobCounters) -> S
     until = found[0] if found else None
     people = "1 person waits" if counters.retrying == 1 else f"{counters.retrying:,} people wait"
     if job.pacing:
-        return Stuck("turns_waiting", f"{people} for their turn.", "It goes on by itself.", until)
+        return Stuck("turns_waiting", f"{people} for their turn.", "Nothing is to be done.", until)
     return Stuck("retries_waiting", f"{people} for the next attempt.", "It is tried again by itself.", until)
 
 

@@ -26,3 +26,9 @@ FROM {people}
     AND {valid}
 ORDER BY p.id DESC
 LIMIT %(shown)s
+
+-- name: preview_turns
+-- After `judge`: who would be contacted, by their time zone and by those mailbox domains that were asked for.
+SELECT time_zone, CASE WHEN domain = ANY(%(domains)s) THEN domain ELSE '' END, count(*)
+FROM (SELECT time_zone, lower(substring(address FROM '[^@]*$')) AS domain FROM judged WHERE reason = 0) t
+GROUP BY 1, 2

@@ -75,6 +75,9 @@ class CampaignBody(StrictSerializer):
         help_text="So many people at most. Who stands behind it is cancelled, with that reason.",
     )
     sendingRules = SendingRules(source="sending_rules", required=False, allow_null=True)
+    topic = serializers.CharField(
+        max_length=40, required=False, allow_null=True, help_text="Slug of what it is about: who does not want it, is left out."
+    )
 
 
 class CampaignPatch(CampaignBody):
@@ -132,6 +135,7 @@ class CampaignRead(serializers.Serializer[Campaign]):
     excludedSegments = serializers.SerializerMethodField()
     totalCap = serializers.IntegerField(source="total_cap")
     sendingRules = serializers.SerializerMethodField()
+    topic = serializers.CharField(source="topic.slug", default=None)
     snapshotId = serializers.CharField(source="snapshot.public_id", default=None)
     jobId = serializers.CharField(source="job.public_id", default=None)
     blockers = serializers.ListField(

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from campaigns.api import campaigns, templates
+from campaigns.api import campaigns, pacing, templates
 
 urlpatterns = [
     path("campaigns", campaigns.CampaignList.as_view()),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("campaigns/<str:campaign>/launch", campaigns.CampaignLaunch.as_view()),
     path("campaigns/<str:campaign>/schedule", campaigns.CampaignSchedule.as_view()),
     path("campaigns/<str:campaign>/unschedule", campaigns.CampaignUnschedule.as_view()),
+    path("campaigns/<str:campaign>/simulate", pacing.CampaignSimulate.as_view()),
     path("campaigns/<str:campaign>/pause", campaigns.CampaignPause.as_view()),
     path("campaigns/<str:campaign>/resume", campaigns.CampaignResume.as_view()),
     path("campaigns/<str:campaign>/cancel", campaigns.CampaignCancel.as_view()),

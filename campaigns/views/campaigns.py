@@ -11,6 +11,7 @@ from campaigns.forms import SetupForm
 from campaigns.models import Campaign, State
 from campaigns.views import pages, progress
 from campaigns.views.evidence import books_context, recipients_context
+from campaigns.views.plan import plan_context
 from delivery import jobs
 from lamba_campaigns.lib.errors import DomainError, Invalid
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url, zone_of
@@ -206,7 +207,10 @@ def _body(request: ConsoleRequest, campaign: Campaign) -> tuple[str, dict[str, A
             now=now,
             holds_counts=campaign.state == State.SCHEDULED,
         )
-        return "campaigns/draft.html", {"report": report, "sends_at": campaign.scheduled_at}
+        ruled = campaign.sending_rules or campaign.total_cap
+        plan = plan_context(request.scope, campaign) if ruled and campaign.audience else {}
+        context = {"report": report, "sends_at": campaign.scheduled_at, "plan_capped": bool(campaign.total_cap)}
+        return "campaigns/draft.html", context | plan
     context = live_context(request, campaign)
     if campaign.job is None:
         return "campaigns/launching.html", context

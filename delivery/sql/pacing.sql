@@ -60,3 +60,18 @@ INSERT INTO delivery_chunk (environment_id, job_id, number, first_position, last
                             intent_position, done_position)
 SELECT %(environment)s, %(job)s, coalesce(max(number), 0) + 1, %(cap)s + 1, %(included)s, 3, 0, '', %(cap)s, %(cap)s
 FROM delivery_chunk WHERE job_id = %(job)s
+
+-- name: taken_days
+SELECT day, taken FROM delivery_paceday WHERE job_id = %(job)s
+
+-- name: waiting_turns
+-- Everybody without a message yet, or with one that waits, by time zone and by the domains that have a limit.
+SELECT p.time_zone, CASE WHEN d.domain = ANY(%(domains)b::text[]) THEN d.domain ELSE '' END, count(*)
+FROM audiences_snapshotmember s
+JOIN audiences_person p ON p.id = s.person_id AND p.environment_id = s.environment_id
+CROSS JOIN LATERAL (SELECT lower(substring(s.address FROM '[^@]*$')) AS domain) d
+LEFT JOIN delivery_message m ON m.environment_id = s.environment_id AND m.job_id = %(job)s AND m.position = s.position
+WHERE s.taken_month = %(month)s AND s.snapshot_id = %(snapshot)s AND s.environment_id = %(environment)s
+  AND s.position BETWEEN 1 AND coalesce(%(cap)s::int, 2147483647)
+  AND (m.position IS NULL OR m.next_attempt_at IS NOT NULL)
+GROUP BY 1, 2

@@ -17,6 +17,7 @@ CONSOLE: dict[str, tuple[Permission | None, Permission | None]] = {
     "campaigns/<campaign>/": ("console.read", None),
     "campaigns/<campaign>/edit/": ("campaigns.write", "campaigns.write"),
     "campaigns/<campaign>/live/": ("console.read", None),
+    "campaigns/<campaign>/plan/": ("console.read", None),
     "campaigns/<campaign>/chart/": ("console.read", None),
     "campaigns/<campaign>/launch/": (None, "campaigns.launch"),
     "campaigns/<campaign>/schedule/": (None, "campaigns.launch"),
