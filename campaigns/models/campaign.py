@@ -63,6 +63,7 @@ class Campaign(ScopedModel):
     total_cap = models.PositiveIntegerField(null=True)  # how many people at most; null: everybody in the audience
     sending_rules = models.JSONField(default=dict, db_default={}, blank=True)  # the document of delivery.pacing.rules
     accept_overage = models.PositiveIntegerField(null=True)  # messages beyond the plan that somebody agreed to pay
+    exclusions = models.JSONField(default=dict, blank=True)  # whom it leaves out, as audiences.exclusions writes it
     state = models.CharField(max_length=30, choices=State, default=State.DRAFT)
     state_version = models.PositiveIntegerField(default=1)
     launch_number = models.PositiveIntegerField(default=0)

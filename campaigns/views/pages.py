@@ -43,6 +43,9 @@ _SETUP_WORDS: Final = {
     "scheduledAt": "proposed the time",
     "ratePerMinute": "set the pace to",
     "acceptOverage": "accepted overage of",
+    "frequencyCap": "set the frequency cap to",
+    "holdOutPercent": "set the hold-out percentage to",
+    "excludedSegments": "left out the segments",
     "channel": "chose the channel",
     "timeZone": "chose the time zone",
 }
