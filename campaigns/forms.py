@@ -31,10 +31,6 @@ _POINTERS: Final = {
     "#/timeZone": "time_zone",
     "#/ratePerMinute": "rate_per_minute",
     "#/acceptOverage": "accept_overage",
-    "#/frequencyCap/messages": "cap_messages",
-    "#/frequencyCap/days": "cap_days",
-    "#/holdOutPercent": "hold_out_percent",
-    "#/excludedSegments": "excluded_segments",
     "#/topic": "topic",
     "#/frequencyCap/messages": "cap_messages",
     "#/frequencyCap/days": "cap_days",
@@ -220,7 +216,6 @@ class SetupForm(PacingFields):
         """Values as far as they can be read."""
         known = getattr(self, "cleaned_data", {}) if self.is_bound else {}
         names = ("name", "channel", "template", "audience", "timing", "scheduled_at", "time_zone", "accept_overage")
-        names += ("cap_messages", "cap_days", "hold_out_percent", "excluded_segments")
         names += ("cap_messages", "cap_days", "hold_out_percent", "excluded_segments", *NAMES)
         found = {
             name: known.get(name) if self.is_bound else self.get_initial_for_field(self.fields[name], name)

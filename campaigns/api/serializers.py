@@ -7,9 +7,6 @@ from rest_framework import serializers
 
 from audiences.channels import CHANNEL_BITS
 from audiences.exclusions import CAP_DAYS_MAX, CAP_MESSAGES_MAX, SEGMENTS_MAX
-from campaigns import leaving_out
-from campaigns.leaving_out import HOLD_OUT_PERCENT_MAX
-from audiences.exclusions import CAP_DAYS_MAX, CAP_MESSAGES_MAX, SEGMENTS_MAX
 from campaigns import leaving_out, pacing
 from campaigns.api.pacing import SendingRules
 from campaigns.leaving_out import HOLD_OUT_PERCENT_MAX
@@ -163,18 +160,6 @@ class CampaignRead(serializers.Serializer[Campaign]):
     @extend_schema_field(SendingRules())
     def get_sendingRules(self, row: Campaign) -> dict[str, Any]:
         return as_document(pacing.rules_of(row))
-
-    def get_holdOutPercent(self, row: Campaign) -> float | None:
-        found: float | None = leaving_out.exclusions_of(row)["hold_out_percent"]
-        return found
-
-    def get_excludedSegments(self, row: Campaign) -> list[str]:
-        return list(leaving_out.exclusions_of(row)["excluded_segments"])
-
-    @extend_schema_field(FrequencyCap(allow_null=True))
-    def get_frequencyCap(self, row: Campaign) -> dict[str, int] | None:
-        found: dict[str, int] | None = leaving_out.exclusions_of(row)["frequency_cap"]
-        return found
 
     def get_holdOutPercent(self, row: Campaign) -> float | None:
         found: float | None = leaving_out.exclusions_of(row)["hold_out_percent"]
