@@ -1,7 +1,7 @@
 """An SMTP server that only counts: the other end of `deliver`, as a process of its own.
 
 It keeps the Message-ID of every message, so that one handed over twice is seen. It speaks as much SMTP as a relay
-without TLS does (EHLO, MAIL, RCPT, DATA, RSET, NOOP, QUIT, pipelined), and XCOUNT, XRESET and XFIRST for the measuring
+without TLS does (EHLO, MAIL, RCPT, DATA, RSET, NOOP, QUIT, pipelined), and XCOUNT, XRESET and XIDS for the measuring
 process. Times are seconds of the machine's monotonic clock, so that both processes mean the same.
 """
 
@@ -91,6 +91,8 @@ class Sink(asyncio.Protocol):
             counts = self.counts
             shown = (counts.messages, len(counts.ids), counts.bytes, counts.first_at, counts.last_at)
             return b"250 %d %d %d %.6f %.6f\r\n" % shown
+        if verb == b"XIDS":
+            return b"250 " + b" ".join(self.counts.ids) + b"\r\n"
         if verb == b"XRES":
             self.counts.__init__()  # type: ignore[misc]
             return b"250 OK\r\n"
@@ -129,6 +131,10 @@ class Handle:
         _, *values = self._ask(b"XCOUNT").split()
         messages, different, size = map(int, values[:3])
         return Counted(messages, different, size, float(values[3]), float(values[4]))
+
+    def ids(self) -> set[str]:
+        """The part of every Message-ID before its @."""
+        return {each.decode() for each in self._ask(b"XIDS").split()[1:]}
 
     def reset(self) -> None:
         self._ask(b"XRESET")

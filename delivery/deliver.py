@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from delivery import finishing, statements, tokens, windows
@@ -32,6 +33,8 @@ from projects.scoping import Scope
 
 TURN_SECONDS_MAX = 8  # then the worker is free for another job, or to stop
 HOLD_SECONDS = 20  # between tries of a provider that takes nothing
+OUTAGE_SECONDS_MAX = 30.0  # that outcomes wait in memory for the database
+OUTAGE_WAIT_SECONDS = 0.5
 WAIT_SECONDS_MAX = 1.0  # a longer wait for the rate limit gives the chunk back
 
 _log = logging.getLogger(__name__)
@@ -102,26 +105,42 @@ def _one_chunk(desk: _Desk, until: float) -> bool:
 def _step(
     desk: _Desk, lease: Lease, window: Window | None, outcomes: Sequence[Outcome], *, more: bool
 ) -> Window | None:
-    """Close the window and open the next, in one transaction. None: the chunk is given back."""
+    """Close the window and open the next. None: the chunk is given back. What became of people is known only here, so
+    a database that is away for a moment is waited for; if it did commit, the fence and the watermark tell."""
+    until = time.monotonic() + OUTAGE_SECONDS_MAX
     while True:
-        now, changes = desk.clock(), Changes()
-        with durable():
-            mark, last = windows.renew(lease=lease)
-            if window is not None:
-                windows.settle(
-                    scope=desk.scope, job=desk.job, window=window, outcomes=outcomes, changes=changes, now=now
-                )
-            opened = _next(desk, lease, mark, last, changes, now) if more and mark < last else None
-            wait = opened is None and more and mark < last and _must_wait(desk, now)
-            if opened is None and not wait:
-                windows.end(lease=lease)
-            changes.flush(scope=desk.scope, job_id=desk.job.pk, now=now)
-            if window is not None:
-                windows.suppress_hard_bounces(scope=desk.scope, job=desk.job, window=window, outcomes=outcomes, now=now)
+        try:
+            opened, wait = _close_and_open(desk, lease, window, outcomes, more=more)
+        except (OperationalError, InterfaceError) as problem:
+            if connection.in_atomic_block or time.monotonic() > until:
+                raise
+            _log.warning("The database is away, trying again: %s", problem)
+            connection.close()
+            time.sleep(OUTAGE_WAIT_SECONDS)
+            continue
         if not wait:
             return opened
         window, outcomes = None, ()
         time.sleep(min(WAIT_SECONDS_MAX, windows.paced_for(job_id=desk.job.pk, now=desk.clock()).total_seconds()))
+
+
+def _close_and_open(
+    desk: _Desk, lease: Lease, window: Window | None, outcomes: Sequence[Outcome], *, more: bool
+) -> tuple[Window | None, bool]:
+    """One transaction. The next window, and whether to wait a moment for one."""
+    now, changes = desk.clock(), Changes()
+    with durable():
+        mark, last = windows.renew(lease=lease, window=window)
+        if window is not None:
+            windows.settle(scope=desk.scope, job=desk.job, window=window, outcomes=outcomes, changes=changes, now=now)
+        opened = _next(desk, lease, mark, last, changes, now) if more and mark < last else None
+        wait = opened is None and more and mark < last and _must_wait(desk, now)
+        if opened is None and not wait:
+            windows.end(lease=lease)
+        changes.flush(scope=desk.scope, job_id=desk.job.pk, now=now)
+        if window is not None:
+            windows.suppress_hard_bounces(scope=desk.scope, job=desk.job, window=window, outcomes=outcomes, now=now)
+    return opened, wait
 
 
 def _next(desk: _Desk, lease: Lease, mark: int, last: int, changes: Changes, now: datetime) -> Window | None:

@@ -30,6 +30,7 @@ def _expire_one(row: tuple, now: datetime) -> int:  # type: ignore[type-arg]
     environment_id, job_id, number, fence, intent, done, _, positions, owner, until = row
     scope = scope_by_id(environment_id)
     where = {"environment": environment_id, "job": job_id, "positions": positions, "done": done, "intent": intent}
+    where["first"] = min(positions) if positions else done + 1
     detail = (
         f"The worker {owner} stopped between hand-off and outcome; its lease ended at "
         f"{until:%Y-%m-%d %H:%M:%S} UTC (chunk {number}, fence {fence})."

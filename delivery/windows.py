@@ -131,10 +131,12 @@ def claim_retries(*, scope: Scope, job: SendJob, owner: str, size: int, now: dat
     return window
 
 
-def renew(*, lease: Lease) -> tuple[int, int]:
-    """Keep the chunk, and mark its open window as settled: (watermark, last position). LeaseLost otherwise."""
+def renew(*, lease: Lease, window: Window | None = None) -> tuple[int, int]:
+    """Keep the chunk, and mark `window` as settled: (watermark, last position). LeaseLost when it is not ours any more,
+    or when another window is open in it."""
     require_transaction()
-    found = statements.rows("renew_lease", _of(lease) | {"seconds": LEASE_SECONDS})
+    settled = window.last if window is not None else None
+    found = statements.rows("renew_lease", _of(lease) | {"seconds": LEASE_SECONDS, "settled": settled})
     if not found:
         raise LeaseLost(f"chunk {lease.number} of job {lease.job_id}")
     return found[0][0], found[0][1]

@@ -29,10 +29,12 @@ FROM delivery_chunk WHERE job_id = %(job)s
 RETURNING number, fence
 
 -- name: renew_lease
--- What was intended has its outcome now. No row: the lease was lost, and with it the right to write anything.
+-- What was intended has its outcome now. No row: the lease was lost, and with it the right to write anything; or a
+-- window is open that the worker does not know, because the connection broke while its claim was being committed.
 UPDATE delivery_chunk
 SET done_position = intent_position, lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
 WHERE job_id = %(job)s AND number = %(number)s AND fence = %(fence)s AND state = 1
+  AND intent_position = coalesce(%(settled)s, done_position)
 RETURNING intent_position, last_position
 
 -- name: intend
@@ -50,10 +52,12 @@ SELECT state, rate_per_minute, held_until IS NOT NULL AND held_until > %(now)s F
 
 -- name: take_pace
 -- The rate limit as one moment up to which it is used: free when that lies behind us, and then moved by what we take.
+-- Nobody takes more than a minute ahead: what lies further was written by a clock that was wrong.
 UPDATE delivery_jobcounters
-SET paced_until = greatest(paced_until, %(now)s - interval '1 second')
+SET paced_until = greatest(CASE WHEN paced_until <= %(now)s THEN paced_until END, %(now)s - interval '1 second')
     + make_interval(secs => %(count)s * 60.0 / %(rate)s)
-WHERE job_id = %(job)s AND (paced_until IS NULL OR paced_until <= %(now)s)
+WHERE job_id = %(job)s
+  AND (paced_until IS NULL OR paced_until <= %(now)s OR paced_until > %(now)s + interval '61 seconds')
 RETURNING paced_until
 
 -- name: paced_until

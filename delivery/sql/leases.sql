@@ -10,6 +10,7 @@ ORDER BY lease_until LIMIT %(most)s FOR UPDATE SKIP LOCKED
 UPDATE delivery_message
 SET account = 3, rank = 20, settled_at = %(now)s, last_event_at = %(now)s, code = 'lease_lost', detail = %(detail)s
 WHERE environment_id = %(environment)s AND job_id = %(job)s AND account = 2
+  AND position BETWEEN %(first)s AND %(intent)s  -- bounds the search also for single positions
   AND CASE WHEN %(positions)s::int[] IS NULL THEN position > %(done)s AND position <= %(intent)s
            ELSE position = ANY(%(positions)s::int[]) END
 
