@@ -52,17 +52,17 @@ def record(
     sql.require_transaction()
     assert action in ACTIONS, f"{action!r} is no action of audit/actions.py"
     row = _columns(scope, actor, action, subject, now, reason, outcome, workspace_id)
-    chain_id, last, head = _lock(chain_key(scope=scope, workspace_id=workspace_id), scope, workspace_id)
     words = label_words(actor.label[:200], actor.ip[:45], subject.name[:300])
     salt = secrets.token_bytes(16)
-    row |= {"sequence": last + 1, "previous_hash": head}
     changed = {"before": redaction.change(before), "after": redaction.change(after)}
-    canonical = canonical_bytes(content(row | changed, commitment=commitment(salt, words)))
-    row |= {"canonical": canonical, "content_hash": hashlib.sha256(canonical).digest()}
-    row["hash"] = link_hash(head, last + 1, row["content_hash"])
-    found = sql.one("audit", "append_entry", row | words | {"chain_id": chain_id, "salt": salt})
-    assert found is not None
-    return AuditEntry(id=found[0], chain_id=chain_id, **row)
+    halves = _halves(content(row | changed | {"sequence": 0}, commitment=commitment(salt, words)))
+    key = chain_key(scope=scope, workspace_id=workspace_id)
+    found = _append(row | words | halves | {"key": key, "salt": salt}, scope, workspace_id)
+    names = ("id", "chain_id", "sequence", "previous_hash", "canonical", "content_hash", "hash")
+    written = {
+        name: bytes(each) if isinstance(each, memoryview) else each for name, each in zip(names, found, strict=True)
+    }
+    return AuditEntry(**row, **written)
 
 
 def chain_key(*, scope: Scope | None, workspace_id: int | None = None) -> str:
@@ -144,14 +144,21 @@ def _workspace(workspace_id: int | None) -> str:
     return "" if workspace_id is None else Workspace.objects.values_list("public_id", flat=True).get(pk=workspace_id)
 
 
-def _lock(key: str, scope: Scope | None, workspace_id: int | None) -> tuple[int, int, bytes]:
-    found = sql.one("audit", "lock_chain", {"key": key})
+def _halves(said: Mapping[str, Any]) -> dict[str, bytes]:
+    """The canonical bytes of `said` around its number, which only the chain knows. JCS sorts keys, so they join."""
+    before = canonical_bytes({name: value for name, value in said.items() if name < "sequence"})
+    after = canonical_bytes({name: value for name, value in said.items() if name > "sequence"})
+    return {"before_number": before[:-1] + b',"sequence":', "after_number": b"," + after[1:]}
+
+
+def _append(params: Mapping[str, Any], scope: Scope | None, workspace_id: int | None) -> sql.Row:
+    found = sql.one("audit", "append_entry", params)
     if found is None:
         owner = {
             "environment_id": scope.environment_id if scope else None,
             "workspace_id": workspace_id if scope is None else None,
         }
-        sql.execute("audit", "create_chain", {"key": key, "head": GENESIS, **owner})
-        found = sql.one("audit", "lock_chain", {"key": key})
-    assert found is not None, "the row was just made, and chains are never deleted"
-    return found[0], found[1], bytes(found[2])
+        sql.execute("audit", "create_chain", {"key": params["key"], "head": GENESIS, **owner})
+        found = sql.one("audit", "append_entry", params)
+    assert found is not None, "the chain was just made, and chains are never deleted"
+    return found

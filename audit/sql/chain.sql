@@ -1,7 +1,3 @@
--- name: lock_chain
--- The one lock of the chain: whoever holds this row writes the next entry, so a chain can't fork.
-SELECT id, sequence, head FROM audit_chain WHERE key = %(key)s FOR UPDATE;
-
 -- name: create_chain
 -- Two first writers race here; the second one finds the row of the first.
 INSERT INTO audit_chain (key, environment_id, workspace_id, sequence, head, kept_from, emptied_through)
@@ -9,25 +5,38 @@ VALUES (%(key)s, %(environment_id)s, %(workspace_id)s, 0, %(head)s, 1, 0)
 ON CONFLICT (key) DO NOTHING;
 
 -- name: append_entry
--- Entry, its erasable words and the new head in one round trip.
-WITH entry AS (
+-- Locked, numbered, hashed and written in one round trip: nobody waits while a client thinks. Whoever holds the chain's
+-- row writes the next entry, so a chain can't fork. The number stands inside what is hashed: the text comes in halves.
+WITH head AS MATERIALIZED (
+    SELECT id, sequence + 1 AS sequence, head AS previous_hash FROM audit_chain WHERE key = %(key)s FOR UPDATE
+), written AS MATERIALIZED (
+    SELECT id, sequence, previous_hash,
+           %(before_number)s::bytea || convert_to(sequence::text, 'UTF8') || %(after_number)s::bytea AS canonical
+    FROM head
+), hashed AS MATERIALIZED (
+    SELECT id, sequence, previous_hash, canonical, sha256(canonical) AS content_hash,
+           sha256(previous_hash || int8send(sequence) || sha256(canonical)) AS hash
+    FROM written
+), entry AS (
     INSERT INTO audit_auditentry (
         public_id, chain_id, sequence, previous_hash, content_hash, hash, canonical, environment_id,
         workspace_public_id, project_public_id, environment_name, actor_kind, actor_id, origin, action,
         subject_type, subject_id, trace_id, reason, outcome, occurred_at)
-    VALUES (
-        %(public_id)s, %(chain_id)s, %(sequence)s, %(previous_hash)s, %(content_hash)s, %(hash)s, %(canonical)s,
-        %(environment_id)s, %(workspace_public_id)s, %(project_public_id)s, %(environment_name)s, %(actor_kind)s,
+    SELECT
+        %(public_id)s, id, sequence, previous_hash, content_hash, hash, canonical, %(environment_id)s::bigint,
+        %(workspace_public_id)s, %(project_public_id)s, %(environment_name)s, %(actor_kind)s,
         %(actor_id)s, %(origin)s, %(action)s, %(subject_type)s, %(subject_id)s, %(trace_id)s,
-        %(reason)s, %(outcome)s, %(occurred_at)s)
+        %(reason)s, %(outcome)s, %(occurred_at)s::timestamptz
+    FROM hashed
     RETURNING id
 ), words AS (
     INSERT INTO audit_entrylabel (entry_id, salt, actor_label, actor_ip, subject_name)
-    SELECT id, %(salt)s, %(actor_label)s, %(actor_ip)s, %(subject_name)s FROM entry
+    SELECT id, %(salt)s::bytea, %(actor_label)s, %(actor_ip)s, %(subject_name)s FROM entry
 ), moved AS (
-    UPDATE audit_chain SET sequence = %(sequence)s, head = %(hash)s WHERE id = %(chain_id)s
+    UPDATE audit_chain chain SET sequence = hashed.sequence, head = hashed.hash FROM hashed WHERE chain.id = hashed.id
 )
-SELECT id FROM entry;
+SELECT entry.id, hashed.id, hashed.sequence, hashed.previous_hash, hashed.canonical, hashed.content_hash, hashed.hash
+FROM entry, hashed;
 
 -- name: empty_entries
 -- Contents and names of a run go, hashes and numbers stay. The trigger lets an entry be emptied once, and nothing else.
