@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from django.db.models import QuerySet
+
 from audiences.models import Audience
 from lamba_campaigns.web import navigation
 from lamba_campaigns.web.navigation import Hit, Item
@@ -12,13 +14,13 @@ from projects.scoping import Scope
 def register_all() -> None:
     """Called once, when the app starts."""
     navigation.register(
-        Item("audiences", "Audiences", "users", "audience-list", order=30, shortcut="g a", count=count_audiences)
+        Item("audiences", "Audiences", "users", "audience-list", order=30, shortcut="g a", counted=counted_audiences)
     )
     navigation.register_search(find_audiences)
 
 
-def count_audiences(scope: Scope) -> int:
-    return Audience.objects.within(scope).filter(deleted_at=None).count()
+def counted_audiences(scope: Scope) -> QuerySet[Audience]:
+    return Audience.objects.within(scope).filter(deleted_at=None)
 
 
 def find_audiences(scope: Scope, access: Access, text: str) -> Sequence[Hit]:

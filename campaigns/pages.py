@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from audiences import uses
@@ -20,7 +21,7 @@ def register_all() -> None:
     """Called once, when the app starts."""
     navigation.register(Item("overview", "Overview", "layout-dashboard", "overview", order=10, shortcut="g o"))
     navigation.register(
-        Item("campaigns", "Campaigns", "send", "campaign-list", order=20, shortcut="g c", count=count_campaigns)
+        Item("campaigns", "Campaigns", "send", "campaign-list", order=20, shortcut="g c", counted=counted_campaigns)
     )
     navigation.register(
         Item(
@@ -30,7 +31,7 @@ def register_all() -> None:
             "template-list",
             order=40,
             shortcut="g t",
-            count=count_templates,
+            counted=counted_templates,
         )
     )
     navigation.register(
@@ -45,12 +46,12 @@ def register_all() -> None:
     holders.register(holds.PREFIX, holds.is_needed)
 
 
-def count_campaigns(scope: Scope) -> int:
-    return Campaign.objects.within(scope).count()
+def counted_campaigns(scope: Scope) -> QuerySet[Campaign]:
+    return Campaign.objects.within(scope)
 
 
-def count_templates(scope: Scope) -> int:
-    return Template.objects.within(scope).filter(status=Template.Status.ACTIVE).count()
+def counted_templates(scope: Scope) -> QuerySet[Template]:
+    return Template.objects.within(scope).filter(status=Template.Status.ACTIVE)
 
 
 def find_campaigns(scope: Scope, access: Access, text: str) -> Sequence[Hit]:
@@ -59,7 +60,7 @@ def find_campaigns(scope: Scope, access: Access, text: str) -> Sequence[Hit]:
         Hit(
             row.name,
             navigation.url_of(scope, "campaign-detail", row.public_id),
-            str(State(row.state).label),
+            str(row.state).replace("_", " ").capitalize(),
             "send",
             "Campaigns",
         )

@@ -124,6 +124,7 @@ INSTALLED_APPS = [
     "delivery",
     "campaigns",
 ]
+AUTHENTICATION_BACKENDS = ["projects.backends.ConsoleBackend"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Q
+from django.db.models import F, Q
 
 from lamba_campaigns.lib.errors import DomainError, Forbidden, NotFound
 from projects import api_keys
-from projects.models import ApiKey, Environment, Member
+from projects.models import ApiKey, Environment
 from projects.roles import ROLES, Permission, Role
 from projects.scoping import Actor, Scope, normalise_environment
 
@@ -58,11 +58,12 @@ def for_user(
             name=name,
             project__workspace__members__user_id=user.pk,
         )
+        .annotate(role=F("project__workspace__members__role"))
         .first()
     )
     if found is None:
         raise NotFound("There is no such page.", next_step="Pick a project that you are a member of.")
-    role: Role = Member.objects.get(workspace_id=found.project.workspace_id, user_id=user.pk).role  # type: ignore[assignment]
+    role: Role = found.role  # type: ignore[assignment]
     label = getattr(user, "get_full_name", str)() or user.get_username()
     actor = Actor("user", f"usr_{user.pk}", label, "console", ip=ip, trace_id=trace_id)
     return Access(scope_of(found), actor, ROLES[role], role)

@@ -94,7 +94,7 @@ class Member(models.Model):
 class Preference(models.Model):
     """What one person chose for the console, on every device. No row means the defaults."""
 
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="preference")
     keyboard = models.BooleanField(default=True)  # single-key shortcuts
     time_zone = models.CharField(max_length=64, default="", blank=True)  # empty: the project's
 

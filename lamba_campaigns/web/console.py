@@ -101,13 +101,8 @@ def notify(request: HttpRequest, text: str) -> None:
 
 def preference_of(request: HttpRequest) -> Preference:
     """What the signed-in person chose for themselves; defaults for everybody else."""
-    found = getattr(request, "_preference", None)
-    if found is None:
-        user_id = getattr(getattr(request, "user", None), "pk", None)
-        found = Preference.objects.filter(user_id=user_id).first() if user_id else None
-        found = found or Preference()
-        request._preference = found  # type: ignore[attr-defined]
-    return found
+    found: Preference | None = getattr(getattr(request, "user", None), "preference", None)
+    return found or Preference()
 
 
 def zone_of(request: HttpRequest) -> ZoneInfo:

@@ -16,6 +16,7 @@ from lamba_campaigns.web import navigation
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
 from lamba_campaigns.web.navigation import Hit, Item, Meter
 from lamba_campaigns.web.reference import in_words
+from projects.models import Member
 
 HTMX = {"HX-Request": "true"}
 
@@ -140,11 +141,16 @@ def test_every_line_of_the_menu_leads_to_a_page(world: World) -> None:
 def test_a_line_is_shown_to_those_who_may_open_it(world: World, browser_of: Callable[[User], Client]) -> None:
     navigation.register(
         Item(
-            key="t", label="Secret page", icon="lock", url_name="t-echo", permission="billing.manage", count=lambda _: 7
+            key="t",
+            label="Secret page",
+            icon="lock",
+            url_name="t-echo",
+            permission="billing.manage",
+            counted=lambda scope: Member.objects.filter(workspace_id=scope.workspace_id),
         )
     )
     seen = browser_of(world.alice).get("/acme/app/production/settings/").content.decode()
-    assert 'Secret page<span class="n">7</span>' in seen
+    assert 'Secret page<span class="n">2</span>' in seen
     assert "Secret page" not in browser_of(world.bob).get("/acme/app/production/settings/").content.decode()
 
 
