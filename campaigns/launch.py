@@ -3,6 +3,8 @@
 The order of locks is: campaign row, limit counters in the order of their keys, job rows, the head of the audit chain.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -108,13 +110,9 @@ def request_schedule(
 
 def unschedule(*, scope: Scope, actor: Actor, campaign_id: str, version: int | None, now: datetime) -> Campaign:
     """Back to a draft; its holds are free again. The time stays in the draft as a proposal."""
-    campaign = drafts.find(scope=scope, campaign_id=campaign_id)
-    with durable():
-        move = lifecycle.swap(
-            scope=scope, campaign_id=campaign.pk, action="unschedule", actor=actor, now=now, version=version
-        )
+    who: Any = {"scope": scope, "actor": actor, "campaign_id": campaign_id}
+    with _moving("unschedule", version=version, now=now, **who) as move:
         holds.release(scope=scope, campaign=move.campaign, now=now)
-        lifecycle.announce(scope=scope, move=move, actor=actor, now=now)
     return move.campaign
 
 
@@ -199,25 +197,17 @@ def pause(
     *, scope: Scope, actor: Actor, campaign_id: str, version: int | None, now: datetime, reason: str = ""
 ) -> Campaign:
     """No further batch starts; what is on the wire is drained, then it is `paused`."""
-    campaign = drafts.find(scope=scope, campaign_id=campaign_id)
-    with durable():
-        move = lifecycle.swap(
-            scope=scope, campaign_id=campaign.pk, action="pause", actor=actor, now=now, version=version
-        )
+    who: Any = {"scope": scope, "actor": actor, "campaign_id": campaign_id}
+    with _moving("pause", version=version, now=now, reason=reason, **who) as move:
         jobs.pause(scope=scope, job=move.campaign.job, now=now)
-        lifecycle.announce(scope=scope, move=move, actor=actor, now=now, reason=reason)
     return move.campaign
 
 
 def resume(*, scope: Scope, actor: Actor, campaign_id: str, version: int | None, now: datetime) -> Campaign:
     """Sending goes on with whoever was not contacted yet."""
-    campaign = drafts.find(scope=scope, campaign_id=campaign_id)
-    with durable():
-        move = lifecycle.swap(
-            scope=scope, campaign_id=campaign.pk, action="resume", actor=actor, now=now, version=version
-        )
+    who: Any = {"scope": scope, "actor": actor, "campaign_id": campaign_id}
+    with _moving("resume", version=version, now=now, **who) as move:
         jobs.resume(scope=scope, job=move.campaign.job, now=now)
-        lifecycle.announce(scope=scope, move=move, actor=actor, now=now)
     return move.campaign
 
 
@@ -225,18 +215,35 @@ def cancel(
     *, scope: Scope, actor: Actor, campaign_id: str, version: int | None, now: datetime, reason: str = ""
 ) -> Campaign:
     """Nobody else is contacted. Before the first message it is `cancelled` at once; while sending it drains first."""
-    campaign = drafts.find(scope=scope, campaign_id=campaign_id)
-    with durable():
-        move = lifecycle.swap(
-            scope=scope, campaign_id=campaign.pk, action="cancel", actor=actor, now=now, version=version
-        )
+    who: Any = {"scope": scope, "actor": actor, "campaign_id": campaign_id}
+    with _moving("cancel", version=version, now=now, reason=reason, **who) as move:
         if move.campaign.state == State.CANCELLING:
             jobs.cancel(scope=scope, job=move.campaign.job, now=now)
         else:
             holds.release(scope=scope, campaign=move.campaign, now=now)
-        lifecycle.announce(scope=scope, move=move, actor=actor, now=now, reason=reason)
     snapshot.cancel(scope=scope, purpose=holds.purpose(move.campaign))
     return move.campaign
+
+
+@contextmanager
+def _moving(
+    action: lifecycle.Action,
+    *,
+    scope: Scope,
+    actor: Actor,
+    campaign_id: str,
+    version: int | None,
+    now: datetime,
+    reason: str = "",
+) -> Iterator[lifecycle.Move]:
+    """The campaign moved, under its lock, for what goes with the move; told as the last thing of the transaction."""
+    campaign = drafts.find(scope=scope, campaign_id=campaign_id)
+    with durable():
+        move = lifecycle.swap(
+            scope=scope, campaign_id=campaign.pk, action=action, actor=actor, now=now, version=version
+        )
+        yield move
+        lifecycle.announce(scope=scope, move=move, actor=actor, now=now, reason=reason)
 
 
 def ring(campaign: Campaign) -> None:

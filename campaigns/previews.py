@@ -8,7 +8,7 @@ from audiences import people
 from audiences.models import Person
 from campaigns import templates
 from campaigns.templates import Message
-from delivery import rendering
+from delivery import linting, rendering
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 from projects.scoping import Scope
 
@@ -36,14 +36,14 @@ class Preview:
     preheader: str
     html: str
     text: str
-    problems: tuple[rendering.Problem, ...]
+    problems: tuple[linting.Problem, ...]
 
     @property
-    def errors(self) -> list[rendering.Problem]:
+    def errors(self) -> list[linting.Problem]:
         return [problem for problem in self.problems if problem.severity == "error"]
 
     @property
-    def warnings(self) -> list[rendering.Problem]:
+    def warnings(self) -> list[linting.Problem]:
         return [problem for problem in self.problems if problem.severity == "warning"]
 
     def as_json(self) -> dict[str, Any]:
@@ -54,7 +54,14 @@ class Preview:
             "html": self.html,
             "text": self.text,
             "problems": [
-                {"pointer": each.pointer, "code": each.code, "detail": each.detail, "severity": each.severity}
+                {
+                    "pointer": each.pointer,
+                    "code": each.code,
+                    "detail": each.detail,
+                    "severity": each.severity,
+                    "line": each.line,
+                    "column": each.column,
+                }
                 for each in self.problems
             ],
         }
@@ -68,7 +75,7 @@ def preview(*, scope: Scope, message: Message, person_id: str | None) -> Preview
     person = _person(scope, person_id)
     fields: Mapping[str, Any] = people.merge_fields(person) if person else {"person": _STAND_IN}
     content = templates.content_of(scope=scope, message=message)
-    problems = tuple(rendering.lint(content, templates.KNOWN_FIELDS))
+    problems = tuple(linting.lint(content, templates.KNOWN_FIELDS))
     shown = _render(content, fields)
     return Preview(
         person=person.public_id if person else "",

@@ -11,7 +11,7 @@ from audiences import people
 from audit import chain
 from campaigns.models import Channel, Template, TemplateVersion
 from campaigns.models.template import BODY_LENGTH_MAX, PREHEADER_LENGTH_MAX, SUBJECT_LENGTH_MAX
-from delivery import rendering
+from delivery import linting, rendering
 from lamba_campaigns.lib.canonical import digest
 from lamba_campaigns.lib.constraints import translated
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound, Stale
@@ -151,9 +151,9 @@ def archive(*, scope: Scope, actor: Actor, template_id: str, version: int, now: 
     return template
 
 
-def lint(*, scope: Scope, message: Message) -> list[rendering.Problem]:
+def lint(*, scope: Scope, message: Message) -> list[linting.Problem]:
     """Everything wrong or doubtful in the message, errors and warnings, in the order of the text."""
-    return rendering.lint(content_of(scope=scope, message=message), KNOWN_FIELDS)
+    return linting.lint(content_of(scope=scope, message=message), KNOWN_FIELDS)
 
 
 def require_clean(*, scope: Scope, message: Message) -> None:
@@ -163,7 +163,7 @@ def require_clean(*, scope: Scope, message: Message) -> None:
         raise Invalid(
             "The message can't be published as it is.",
             next_step="Correct the places named in errors.",
-            problems=tuple(FieldProblem(each.pointer, each.code, each.detail) for each in errors),
+            problems=tuple(FieldProblem(each.pointer, each.code, each.placed) for each in errors),
         )
 
 

@@ -21,7 +21,6 @@ _CLOSINGS = {
 VALUE_CHARS_MAX = 200_000  # of what a filter makes
 VALUE_ITEMS_MAX = 10_000
 VALUE_BITS_MAX = 128  # of a number that a filter makes
-_BARE_OUTPUT = re.compile(r"\{\{-?\s*([a-z_][\w.]*)\s*-?\}\}", re.IGNORECASE)
 _LINK = re.compile(r"(https?://|mailto:|tel:)", re.IGNORECASE)
 REMOVED_TAGS = ("include", "render", "tablerow", "increment", "decrement", "liquid", "doc", "cycle", "ifchanged")
 REMOVED_FILTERS = ("safe", "escapejs", "base64_decode", "base64_encode", "base64_url_safe_decode",
@@ -50,14 +49,24 @@ def link(value: Any) -> str:
 
 def unclosed(source: str) -> str:
     """The first mark or block that has an opening and no end behind it; empty when all have one. Linear."""
+    opening = _unclosed(source)
+    return (opening["block"] or opening[0]) if opening else ""
+
+
+def unclosed_at(source: str) -> int:
+    """Where that mark or block stands; -1 when all have an end."""
+    opening = _unclosed(source)
+    return opening.start() if opening else -1
+
+
+def _unclosed(source: str) -> re.Match[str] | None:
     position = 0
     while opening := _OPENING.search(source, position):
-        kind = opening["block"] or opening[0]
-        closing = _CLOSINGS[kind].search(source, opening.end())
+        closing = _CLOSINGS[opening["block"] or opening[0]].search(source, opening.end())
         if closing is None:
-            return kind
+            return opening
         position = closing.end()
-    return ""
+    return None
 
 
 def bounded(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,11 +109,6 @@ def _joining(call: Callable[..., Any]) -> Callable[..., Any]:
 def _check(too_large: bool) -> None:
     if too_large:
         raise FilterArgumentError("a filter makes a value that is too large", token=None)
-
-
-def bare_outputs(source: str) -> list[str]:
-    """Paths written out without any filter, each once, in order."""
-    return list(dict.fromkeys(match[1] for match in _BARE_OUTPUT.finditer(source)))
 
 
 def _environment(*, autoescape: bool) -> CampaignLiquid:

@@ -15,7 +15,14 @@ QUIET_AFTER = timedelta(seconds=20)  # nothing moved for so long: say why
 PLANNED_WAITS = frozenset({"send_window", "wave", "turns_waiting"})
 OPEN_STATES = frozenset({JobState.SENDING, JobState.PAUSING, JobState.CANCELLING})
 StuckCode = Literal[
-    "no_workers", "rate_window", "provider_down", "lease_lost", "retries_waiting", "send_window", "wave", "turns_waiting"
+    "no_workers",
+    "rate_window",
+    "provider_down",
+    "lease_lost",
+    "retries_waiting",
+    "send_window",
+    "wave",
+    "turns_waiting",
 ]
 
 

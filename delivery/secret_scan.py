@@ -25,10 +25,14 @@ _JWT = re.compile(r"\b(eyJ[A-Za-z0-9_-]{10,})\.(eyJ[A-Za-z0-9_-]{10,})\.[A-Za-z0
 
 def find_secrets(text: str) -> list[str]:
     """What the secrets in `text` are ("a Stripe key"), each kind once. The values themselves are never returned."""
-    found = [name for name, pattern in _COMPILED.items() if pattern.search(text)]
-    if any(b'"alg"' in _decoded(match[1]) for match in _JWT.finditer(text)):
-        found.append("a signed token (JWT)")
-    return found
+    return [name for name, _ in secret_places(text)]
+
+
+def secret_places(text: str) -> list[tuple[str, int]]:
+    """Each kind of secret with the index of its first one."""
+    found = [(name, match.start()) for name, pattern in _COMPILED.items() if (match := pattern.search(text))]
+    signed = [match.start() for match in _JWT.finditer(text) if b'"alg"' in _decoded(match[1])]
+    return found + [("a signed token (JWT)", start) for start in signed[:1]]
 
 
 def _decoded(part: str) -> bytes:

@@ -1,5 +1,6 @@
 """REST of campaigns: drafts, preflight, and the moves of their life. Every change names the version it read."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -196,9 +197,17 @@ class CampaignSchedule(RestView):
 
 
 class _Move(RestView):
-    """One of the moves that take nothing but a version."""
+    """One of the moves that take nothing but a version, and a reason where somebody may ask for one."""
 
     permissions = {"POST": "campaigns.launch"}
+
+    def _moved(self, request: Request, campaign: str, step: Callable[..., Campaign], *, reason: bool) -> Response:
+        version = expected_version(request)
+        given = validated(shapes.ReasonBody if reason else shapes.NothingBody, request)
+        moved = step(
+            scope=self.scope, actor=self.actor, campaign_id=campaign, version=version, now=timezone.now(), **given
+        )
+        return _answer(self, moved)
 
 
 class CampaignUnschedule(_Move):
@@ -211,14 +220,7 @@ class CampaignUnschedule(_Move):
     @idempotent
     def post(self, request: Request, campaign: str) -> Response:
         """Back to a draft."""
-        version = expected_version(request)
-        validated(shapes.NothingBody, request)
-        return _answer(
-            self,
-            launch.unschedule(
-                scope=self.scope, actor=self.actor, campaign_id=campaign, version=version, now=timezone.now()
-            ),
-        )
+        return self._moved(request, campaign, launch.unschedule, reason=False)
 
 
 class CampaignPause(_Move):
@@ -231,19 +233,7 @@ class CampaignPause(_Move):
     @idempotent
     def post(self, request: Request, campaign: str) -> Response:
         """Stop starting batches; what is on the wire drains."""
-        version = expected_version(request)
-        reason = validated(shapes.ReasonBody, request)["reason"]
-        return _answer(
-            self,
-            launch.pause(
-                scope=self.scope,
-                actor=self.actor,
-                campaign_id=campaign,
-                version=version,
-                now=timezone.now(),
-                reason=reason,
-            ),
-        )
+        return self._moved(request, campaign, launch.pause, reason=True)
 
 
 class CampaignResume(_Move):
@@ -256,14 +246,7 @@ class CampaignResume(_Move):
     @idempotent
     def post(self, request: Request, campaign: str) -> Response:
         """Go on with whoever was not contacted yet."""
-        version = expected_version(request)
-        validated(shapes.NothingBody, request)
-        return _answer(
-            self,
-            launch.resume(
-                scope=self.scope, actor=self.actor, campaign_id=campaign, version=version, now=timezone.now()
-            ),
-        )
+        return self._moved(request, campaign, launch.resume, reason=False)
 
 
 class CampaignCancel(_Move):
@@ -276,19 +259,7 @@ class CampaignCancel(_Move):
     @idempotent
     def post(self, request: Request, campaign: str) -> Response:
         """Contact nobody else."""
-        version = expected_version(request)
-        reason = validated(shapes.ReasonBody, request)["reason"]
-        return _answer(
-            self,
-            launch.cancel(
-                scope=self.scope,
-                actor=self.actor,
-                campaign_id=campaign,
-                version=version,
-                now=timezone.now(),
-                reason=reason,
-            ),
-        )
+        return self._moved(request, campaign, launch.cancel, reason=True)
 
 
 class CampaignBooks(RestView):

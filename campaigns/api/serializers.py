@@ -76,7 +76,7 @@ class CampaignBody(StrictSerializer):
     )
     sendingRules = SendingRules(source="sending_rules", required=False, allow_null=True)
     topic = serializers.CharField(
-        max_length=40, required=False, allow_null=True, help_text="Slug of what it is about: who does not want it, is left out."
+        max_length=40, required=False, allow_null=True, help_text="Slug. Who does not want it is left out."
     )
 
 
@@ -283,6 +283,8 @@ class ProblemRead(serializers.Serializer[Any]):
     code = serializers.CharField()
     detail = serializers.CharField()
     severity = serializers.ChoiceField(choices=["error", "warning"])
+    line = serializers.IntegerField(help_text="From 1; 0 is the whole field.")
+    column = serializers.IntegerField(help_text="From 1; 0 is the whole field.")
 
 
 class PreviewRead(serializers.Serializer[Any]):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery import rendering
+from delivery import linting, rendering
 from delivery.rendering import Content, RenderFailed
 from lamba_campaigns.lib.errors import Invalid
 
@@ -17,7 +17,7 @@ def render(body: str, subject: str = "Hello", **person: object) -> rendering.Ren
     return rendering.compile(content(body, subject)).render({"person": person}, unsubscribe_url="https://x.example/u/t")
 
 
-def codes(found: list[rendering.Problem]) -> set[tuple[str, str]]:
+def codes(found: list[linting.Problem]) -> set[tuple[str, str]]:
     return {(problem.pointer, problem.code) for problem in found if problem.severity == "error"}
 
 
@@ -114,7 +114,7 @@ def test_a_mark_inside_a_tag_is_refused() -> None:
 
 
 def test_lint_names_every_problem_with_its_place() -> None:
-    found = rendering.lint(
+    found = linting.lint(
         content(
             "Hi {{ person.nickname }} {{ person.traits.company }} {{ unsubscribe_url }}\n\n![](https://a.example/x.png)",
             subject="{{ campaign.name }}",
@@ -126,7 +126,7 @@ def test_lint_names_every_problem_with_its_place() -> None:
 
 
 def test_lint_refuses_empty_broken_and_secret_content() -> None:
-    found = rendering.lint(
+    found = linting.lint(
         Content("", "", "key sk_live_" + "0123456789abcdef", "Acme\r\nBcc: x", "not an address"), KNOWN
     )
     assert codes(found) == {
@@ -147,7 +147,7 @@ def test_lint_refuses_empty_broken_and_secret_content() -> None:
     ],
 )  # fmt: skip
 def test_secrets_are_found(text: str) -> None:
-    assert ("#/body", "secret_detected") in codes(rendering.lint(content(f"Look: {text} end"), KNOWN))
+    assert ("#/body", "secret_detected") in codes(linting.lint(content(f"Look: {text} end"), KNOWN))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_secrets_are_found(text: str) -> None:
      "write to a:b@c", "sk_live", "[mail](mailto:a@b.example)"],
 )  # fmt: skip
 def test_ordinary_words_are_no_secrets(text: str) -> None:
-    assert not codes(rendering.lint(content(text), KNOWN))
+    assert not codes(linting.lint(content(text), KNOWN))
 
 
 def test_variables_say_what_a_snapshot_must_keep() -> None:
