@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from django.db.models import F, QuerySet
 
+from audiences import statements
 from audiences.importing import work
 from audiences.importing.file import FileRefused, Found
 from audiences.importing.judge import DETAILS
@@ -186,9 +187,13 @@ def _store(scope: Scope, run: ImportRun, chunks: Iterable[bytes]) -> int:
         size += len(part)
         if size > FILE_BYTES_MAX:
             raise FileTooLarge(f"A file may have {FILE_BYTES_MAX:,} bytes.", next_step="Split it into several files.")
-        ImportFilePart.objects.create(
-            environment_id=scope.environment_id, run=run, number=number, data=zlib.compress(part, 1)
-        )
+        params = {
+            "environment": scope.environment_id,
+            "run": run.pk,
+            "number": number,
+            "data": zlib.compress(part, 1),
+        }
+        statements.count("store_part", params=params)
     return size
 
 

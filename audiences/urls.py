@@ -14,6 +14,7 @@ urlpatterns = [
     path("people/imports/new/", imports.import_new, name="import-new"),
     path("people/imports/<slug:import_id>/", imports.import_detail, name="import-detail"),
     path("people/imports/<slug:import_id>/start/", imports.import_start, name="import-start"),
+    path("people/imports/<slug:import_id>/cancel/", imports.import_cancel, name="import-cancel"),
     path("people/imports/<slug:import_id>/problems.csv", imports.import_problems_csv, name="import-problems-csv"),
     path("people/segments/", segments.segment_list, name="segment-list"),
     path("people/segments/<slug:segment>/", segments.segment_detail, name="segment-detail"),

@@ -139,6 +139,24 @@ class ImportStart(RestView):
         return _accepted(run)
 
 
+class ImportCancel(RestView):
+    permissions = {"POST": "people.write"}
+
+    @extend_schema(
+        tags=["Imports"],
+        operation_id="cancelImport",
+        parameters=[IMPORT, LOCATION],
+        request=None,
+        responses={202: shapes.ImportResponse},
+    )
+    @idempotent
+    def post(self, request: Request, import_id: str) -> Response:
+        """Stop a waiting or running import within seconds. Nothing of the file stays."""
+        run = imports.cancel(scope=self.scope, actor=self.actor, public_id=import_id, now=timezone.now())
+        ring_import(run.pk)
+        return _accepted(run)
+
+
 class ImportProblems(RestView):
     permissions = {"GET": "people.write"}
 

@@ -113,10 +113,13 @@ class ImportResponse(serializers.Serializer[Any]):
     dryRun = serializers.BooleanField()
     skipInvalid = serializers.BooleanField()
     sizeBytes = serializers.IntegerField()
+    progress = serializers.IntegerField(help_text="Percent. It moves while the state is running.")
+    progressRows = serializers.IntegerField(help_text="Rows read so far, then rows written so far.")
+    cancelAskedAt = serializers.DateTimeField(allow_null=True)
     columns = serializers.ListField(child=serializers.CharField())
     rows = serializers.IntegerField()
     rowsWithProblems = serializers.IntegerField()
-    created = serializers.IntegerField(help_text="People that are new; after a dry run: that would be.")
+    created = serializers.IntegerField(help_text="People that are new; after a dry run: that would be. 0 when refused.")
     updated = serializers.IntegerField(help_text="Known people of whom something changed.")
     problem = serializers.CharField(help_text="Why the whole file was refused, or empty.")
     createdBy = serializers.CharField()
@@ -156,6 +159,9 @@ def import_json(run: ImportRun) -> dict[str, Any]:
         "dryRun": run.dry_run,
         "skipInvalid": run.skip_invalid,
         "sizeBytes": run.size_bytes,
+        "progress": run.progress_percent,
+        "progressRows": run.progress_rows,
+        "cancelAskedAt": run.cancel_asked_at,
         "columns": run.columns,
         "rows": run.row_count,
         "rowsWithProblems": run.problem_count,

@@ -7,12 +7,20 @@ Cells hold no control characters, so a tab between them sorts before every lette
 import heapq
 import tempfile
 from collections.abc import Iterator
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
-from audiences.importing.file import Found
 from audiences.importing.screen import Row
 
 ROWS_IN_MEMORY_MAX: Final = 60_000
+
+
+class Ordered(NamedTuple):
+    """One right row. `first` is the line of an earlier row about the same person, or 0."""
+
+    line: int
+    who: str
+    cells: list[str]
+    first: int
 
 
 class Sorter:
@@ -29,8 +37,8 @@ class Sorter:
         if len(self._kept) >= ROWS_IN_MEMORY_MAX:
             self._spill()
 
-    def read(self) -> Iterator[tuple[int, list[str], int]]:
-        """(line, cells, line of an earlier row about the same person or 0), by id and line."""
+    def read(self) -> Iterator[Ordered]:
+        """By id, then by line. It can be read again."""
         self._kept.sort()
         for run in self._runs:
             run.seek(0)
@@ -40,10 +48,10 @@ class Sorter:
             who, number, *cells = each[:-1].split("\t")
             line = int(number)
             if who == known:
-                yield line, cells, first
+                yield Ordered(line, who, cells, first)
             else:
                 known, first = who, line
-                yield line, cells, 0
+                yield Ordered(line, who, cells, 0)
 
     def close(self) -> None:
         for run in self._runs:
@@ -56,7 +64,3 @@ class Sorter:
         run.writelines(self._kept)
         self._runs.append(run)
         self._kept = []
-
-
-def repeated(line: int, title: str, who: str, first: int) -> Found:
-    return Found(line, title, "repeated_person", who, str(first))

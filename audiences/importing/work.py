@@ -7,12 +7,12 @@ from typing import Final
 
 from django.db import transaction
 
-from audiences import statements
+from audiences import statements, vocabulary
 from audiences.importing import prepare, screen, write
 from audiences.importing.columns import Column
 from audiences.importing.file import FileRefused, Found, Text, read_columns
 from audiences.importing.order import Sorter
-from audiences.importing.prepare import Prepared, Shaper
+from audiences.importing.prepare import LINES_MAX, Batch, Shaper, Words
 from audiences.importing.problems import Problems
 from audiences.importing.progress import Progress, require_wanted
 from audiences.models import ImportRun
@@ -53,12 +53,13 @@ def work(*, scope: Scope, actor: Actor, run: ImportRun, now: datetime) -> Outcom
 class _Work:
     def __init__(self, scope: Scope, actor: Actor, run: ImportRun, now: datetime, progress: Progress) -> None:
         self.scope, self.actor, self.subject, self.now, self.progress = scope, actor, run, now, progress
-        self.problems, self.rows, self.right = Problems(), 0, 0
+        self.problems, self.rows, self.right = Problems(), 0, 0  # rows: of the file
 
     def run(self) -> Outcome:
         text = Text(self.subject)
         self.columns, delimiter = read_columns(text)
         self.title = next(column.title for column in self.columns if column.field == "external_id")
+        self.words = Words(self.columns)
         self.sorter = Sorter(next(column.index for column in self.columns if column.field == "external_id"))
         try:
             self._read(text, delimiter)
@@ -78,13 +79,14 @@ class _Work:
                 self.problems.add(batch)  # type: ignore[arg-type]
             else:
                 self.rows += len(batch)
+                self.right += len(batch)
                 self.sorter.add(batch)  # type: ignore[arg-type]
-            self.right = self.rows
+                self.words.add(batch)  # type: ignore[arg-type]
             self.progress.at(percent=READ * text.taken / max(1, self.subject.size_bytes), rows=self.rows)
         if self.rows == 0:
             raise FileRefused(Found(1, "", "no_rows", note="The file has a header and no rows."))
-        if self.rows > write.LINES_MAX:
-            raise FileRefused(Found(1, "", "too_many_rows", note=f"A file may have {write.LINES_MAX:,} rows."))
+        if self.rows > LINES_MAX:
+            raise FileRefused(Found(1, "", "too_many_rows", note=f"A file may have {LINES_MAX:,} rows."))
 
     def _write_or_look(self) -> tuple[int, int, bool]:
         all_or_none = not self.subject.skip_invalid
@@ -97,14 +99,15 @@ class _Work:
             return *self._look(), False
 
     def _write(self, all_or_none: bool) -> tuple[int, int]:
-        writer = write.Writer(scope=self.scope, actor=self.actor, run=self.subject, title=self.title, now=self.now)
+        write.learn(scope=self.scope, actor=self.actor, names=self.words.names(), now=self.now)
+        writer = write.Writer(scope=self.scope, run=self.subject, title=self.title, now=self.now)
         done = 0
-        for batch in self._batches():
+        for batch in prepare.ahead(self._batches()):
             found = writer.write(batch)
             if found and all_or_none:
                 raise _Wrong
             self.problems.add(found)
-            done += len(batch)
+            done += len(batch.rows)
             self.progress.at(percent=READ + (WRITTEN - READ) * done / self.right, rows=done)
         self.problems.flush()
         if waiting := writer.waiting():
@@ -114,21 +117,28 @@ class _Work:
                 self.progress.at(percent=WRITTEN + (99 - WRITTEN) * known / waiting, rows=done)
         return writer.created, writer.updated
 
+    def _batches(self) -> Iterator[Batch]:
+        """Made in a thread beside the database; what they need of it is asked before."""
+        shaper = Shaper(
+            scope=self.scope,
+            run=self.subject,
+            columns=self.columns,
+            numbers=vocabulary.numbers(scope=self.scope),
+            people=iter(write.new_ids(count=self.right)),
+        )
+        return map(prepare.batch, prepare.in_parts(map(shaper.shape, self.sorter.read()), ROWS_PER_BATCH))
+
     def _look(self) -> tuple[int, int]:
         """How many people are new and how many known; nothing is written."""
         created = updated = done = 0
-        for batch in self._batches():
-            people, right, found = write.look(scope=self.scope, title=self.title, rows=batch)
+        for rows in prepare.in_parts(self.sorter.read(), ROWS_PER_BATCH):
+            people, found = write.look(scope=self.scope, title=self.title, rows=rows)
             self.problems.add(found)
-            known = sum(row.who in people for row in right)
-            created, updated, done = created + len(right) - known, updated + known, done + len(batch)
+            wrong = {each.line for each in found}
+            known = sum(row.who in people and row.line not in wrong for row in rows)
+            created, updated, done = created + len(rows) - len(found) - known, updated + known, done + len(rows)
             self.progress.at(percent=READ + (99 - READ) * done / self.right, rows=done)
         return created, updated
-
-    def _batches(self) -> Iterator[list[Prepared]]:
-        shaper = Shaper(self.columns)
-        shaped = (shaper.shape(line, cells, first) for line, cells, first in self.sorter.read())
-        return prepare.ahead(prepare.batches(shaped, ROWS_PER_BATCH))
 
 
 def _titles(columns: list[Column]) -> tuple[str, ...]:

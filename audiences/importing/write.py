@@ -4,24 +4,23 @@ Somebody else may create the same person meanwhile: then this batch alone is tak
 person known. People who are known already wait in a temporary table for `known.apply`.
 """
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Final, LiteralString
+from typing import Final, LiteralString, Protocol
 
 from django.db import IntegrityError, transaction
 
 from audiences import statements, vocabulary
 from audiences.importing import known
 from audiences.importing.file import Found
-from audiences.importing.prepare import Prepared
+from audiences.importing.prepare import Batch, Prepared
 from audiences.models import ImportRun, Segment
-from lamba_campaigns.lib import ids, sql
+from lamba_campaigns.lib import sql
 from projects.scoping import Actor, Scope
 
 TRIES_MAX: Final = 5
-DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as in every public id
-ID_START_CHARS: Final = 21  # of 26; the last five count the lines, up to 33 million
-LINES_MAX: Final = 32**5 - 1
+IDS_AT_ONCE: Final = 20_000
 _PEOPLE: Final[LiteralString] = (
     "COPY audiences_person (id, environment_id, public_id, external_id, email, name, given_name, family_name, locale,"
     " time_zone, country, traits, created_at) FROM STDIN"
@@ -36,78 +35,87 @@ _RECORDS: Final[LiteralString] = (
 _WAITING: Final[LiteralString] = "COPY import_people (person_id, fresh, values, segments) FROM STDIN"
 
 
-def look(*, scope: Scope, title: str, rows: Sequence[Prepared]) -> tuple[dict[str, int], list[Prepared], list[Found]]:
-    """(known people by external id, right rows, problems): what the database says of these rows. Writes nothing."""
-    params = {"environment": scope.environment_id, "external_ids": sorted({row.who for row in rows})}
+class Named(Protocol):
+    """A row of which only the person matters."""
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def who(self) -> str: ...
+    @property
+    def first(self) -> int: ...
+
+
+def look(*, scope: Scope, title: str, rows: Sequence[Named]) -> tuple[dict[str, int], list[Found]]:
+    """People known before, by external id, and what is wrong with these rows. Writes nothing."""
+    params = {"environment": scope.environment_id, "external_ids": [row.who for row in rows if not row.first]}
     found = statements.rows("find_people_and_erased", params=params)
     erased = {who for who, _, gone in found if gone}
     problems = [Found(row.line, title, "repeated_person", row.who, str(row.first)) for row in rows if row.first]
-    problems += [Found(row.line, title, "erased_person", row.who) for row in rows if row.who in erased]
-    right = [row for row in rows if not row.first and row.who not in erased]
-    return {who: person for who, person, gone in found if not gone}, right, problems
+    if erased:
+        problems += [Found(row.line, title, "erased_person", row.who) for row in rows if row.who in erased]
+    return {who: person for who, person, gone in found if not gone}, problems
+
+
+def learn(*, scope: Scope, actor: Actor, names: set[tuple[str, str]], now: datetime) -> None:
+    """Every stage, plan, role and segment has a number before the first row needs it."""
+    kind = vocabulary.Kind.SEGMENT
+    vocabulary.learn(scope=scope, names=[each for each in names if each[0] != kind], now=now)
+    known_slugs = set(Segment.objects.within(scope).values_list("slug", flat=True))
+    for slug in sorted({name for each, name in names if each == kind} - known_slugs):
+        title = slug.replace("-", " ").replace("_", " ").strip().capitalize() or slug
+        vocabulary.new_segment(scope=scope, actor=actor, slug=slug, name=title, description="", now=now)
+
+
+def new_ids(*, count: int) -> "array[int]":
+    """Ids for people, 8 bytes each."""
+    found = array("q")
+    for start in range(0, count, IDS_AT_ONCE):
+        found.extend(statements.rows("take_person_ids", params={"count": min(IDS_AT_ONCE, count - start)})[0][0])
+    return found
 
 
 class Writer:
     """Writes the batches of one run. `created` and `updated` count people."""
 
-    def __init__(self, *, scope: Scope, actor: Actor, run: ImportRun, title: str, now: datetime) -> None:
+    def __init__(self, *, scope: Scope, run: ImportRun, title: str, now: datetime) -> None:
         sql.require_transaction()
         self.created = self.updated = 0
-        self._scope, self._actor, self._title, self._now = scope, actor, title, now
+        self._scope, self._title, self._now = scope, title, now
         self._at, self._source = run.created_at, f"import:{run.public_id}"
-        self._id_start = ids.ulid()[:ID_START_CHARS]
-        self._numbers = vocabulary.numbers(scope=scope)
-        self._slugs = set(Segment.objects.within(scope).values_list("slug", flat=True))
         statements.count("create_import_people", params={})
 
-    def write(self, rows: Sequence[Prepared]) -> list[Found]:
+    def write(self, batch: Batch) -> list[Found]:
         """Write the right rows of this batch; returns what is wrong with the others."""
-        self._learn(rows)
         for tries in range(1, TRIES_MAX + 1):
             try:
                 with transaction.atomic():
-                    people, right, problems = look(scope=self._scope, title=self._title, rows=rows)
-                    fresh = [row for row in right if row.who not in people]
-                    self._create(fresh, people)
-                    self._wait(right, {row.who for row in fresh}, people)
+                    people, problems = look(scope=self._scope, title=self._title, rows=batch.rows)
+                    created = self._write(batch, people, {each.line for each in problems})
                     break
             except IntegrityError:
                 if tries == TRIES_MAX:
                     raise
-        self.created += len(fresh)
+        self.created += created
         return problems
 
-    def _create(self, rows: Sequence[Prepared], people: dict[str, int]) -> None:
-        """Afterwards these people exist with all their columns; `people` knows their ids."""
-        if not rows:
-            return
-        taken = statements.rows("take_person_ids", params={"count": len(rows)})
-        people |= {row.who: person for row, (person,) in zip(rows, taken, strict=True)}
-        environment, at = self._scope.environment_id, self._at.isoformat()
-        start, end = f"\t{environment}\tper_{self._id_start}", f"\t{at}\n"
-        numbered = [(people[row.who], row) for row in rows]
-        _copy(_PEOPLE, [f"{person}{start}{_digits(row.line)}\t{row.identity}{end}" for person, row in numbered])
-        _copy(_FACTS, [self._facts(person, row, environment, at) for person, row in numbered])
-        start, end = f"{environment}\t", f"\t{at}\n"
-        middle = f"\t{self._source}\t"
-        _copy(_RECORDS, [f"{start}{person}{middle}{row.record}{end}" for person, row in numbered if row.record != "{}"])
-
-    def _facts(self, person: int, row: Prepared, environment: int, at: str) -> str:
-        stage = self._numbers[vocabulary.Kind.LIFECYCLE][row.stage] if row.stage else 0
-        plan = self._numbers[vocabulary.Kind.PLAN][row.plan] if row.plan else 0
-        roles = sum(1 << self._numbers[vocabulary.Kind.ROLE][role] for role in row.roles)
-        since = at if stage else "\\N"
-        return f"{person}\t{environment}\t{row.membership}\t{stage}\t{since}\t{plan}\t{row.consent}\t{row.address}\t{roles}\n"
-
-    def _wait(self, rows: Sequence[Prepared], fresh: set[str], people: dict[str, int]) -> None:
-        """What needs more than the new rows: people known before, and everybody's segments."""
-        lines = [
-            f"{people[row.who]}\t{row.who in fresh}\t{row.record}\t{{{','.join(row.segments)}}}\n"
-            for row in rows
-            if row.segments or row.who not in fresh
-        ]
-        if lines:
-            _copy(_WAITING, lines)
+    def _write(self, batch: Batch, people: dict[str, int], wrong: set[int]) -> int:
+        """Create who is new; the others wait. Returns how many are new."""
+        if not people and not wrong:
+            fresh = batch.rows
+            copies = (batch.people, batch.facts, batch.records)
+        else:
+            fresh = [row for row in batch.rows if row.who not in people and row.line not in wrong]
+            copies = (_joined(row.person for row in fresh), _joined(row.facts for row in fresh),
+                      _joined(row.record for row in fresh))  # fmt: skip
+        for statement, lines in zip((_PEOPLE, _FACTS, _RECORDS), copies, strict=True):
+            _copy(statement, lines)
+        waiting = [f"{_id(row)}\tt\t{row.told}" for row in fresh if row.listed]
+        if people:
+            known_rows = [row for row in batch.rows if row.who in people and row.line not in wrong]
+            waiting += [f"{people[row.who]}\tf\t{row.told}" for row in known_rows]
+        _copy(_WAITING, _joined(waiting))
+        return len(fresh)
 
     def waiting(self) -> int:
         """How many people `apply_known` has to look at."""
@@ -122,31 +130,16 @@ class Writer:
             self.updated += step.updated
             yield step.people
 
-    def _learn(self, rows: Sequence[Prepared]) -> None:
-        """Every stage, plan, role and segment has a number before the first row needs it."""
-        kinds = vocabulary.Kind
-        names = {(kinds.LIFECYCLE, row.stage) for row in rows if row.stage}
-        names |= {(kinds.PLAN, row.plan) for row in rows if row.plan}
-        names |= {(kinds.ROLE, role) for row in rows for role in row.roles}
-        if missing := [(kind, name) for kind, name in names if name not in self._numbers[kind]]:
-            vocabulary.learn(scope=self._scope, names=missing, now=self._now)
-            self._numbers = vocabulary.numbers(scope=self._scope)
-        for slug in sorted({slug for row in rows for slug in row.segments} - self._slugs):
-            title = slug.replace("-", " ").replace("_", " ").strip().capitalize() or slug
-            vocabulary.new_segment(
-                scope=self._scope, actor=self._actor, slug=slug, name=title, description="", now=self._now
-            )
-            self._slugs.add(slug)
+
+def _id(row: Prepared) -> str:
+    return row.person.partition("\t")[0]
 
 
-def _copy(statement: LiteralString, lines: Sequence[str]) -> None:
+def _joined(lines: Iterable[str]) -> bytes:
+    return "".join(lines).encode()
+
+
+def _copy(statement: LiteralString, lines: bytes) -> None:
     if lines:
         with statements.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.write("".join(lines))
-
-
-def _digits(line: int) -> str:
-    return (
-        DIGITS[line >> 20 & 31] + DIGITS[line >> 15 & 31] + DIGITS[line >> 10 & 31] + DIGITS[line >> 5 & 31]
-        + DIGITS[line & 31]
-    )  # fmt: skip
+            copy.write(lines)

@@ -1,3 +1,8 @@
+-- name: store_part
+-- As a binary parameter: Django's own would send it in hexadecimal.
+INSERT INTO audiences_importfilepart (environment_id, run_id, number, data)
+VALUES (%(environment)s, %(run)s, %(number)s, %(data)b)
+
 -- name: create_problems
 CREATE TEMPORARY TABLE import_problems (line int NOT NULL, title text, code text, value text, note text) ON COMMIT DROP
 
@@ -32,7 +37,10 @@ CROSS JOIN LATERAL (
 ) AS p
 
 -- name: take_person_ids
-SELECT nextval(pg_get_serial_sequence('audiences_person', 'id')) FROM generate_series(1, %(count)s)
+-- The sequence is looked up once, not once per id.
+SELECT array_agg(nextval(sequence.id))
+FROM (SELECT pg_get_serial_sequence('audiences_person', 'id')::regclass AS id OFFSET 0) AS sequence
+CROSS JOIN generate_series(1, %(count)s)
 
 -- name: index_import_people
 CREATE UNIQUE INDEX ON import_people (person_id)

@@ -52,7 +52,7 @@ def import_new(request: ConsoleRequest) -> HttpResponseBase:
         )
     except DomainError as refusal:
         form.add_error("file", refusal.detail)
-        return page(request, "audiences/import_new.html", context, 422)
+        return page(request, "audiences/import_new.html", context, 413 if refusal.status == 413 else 422)
     ring_import(run.pk)
     return HttpResponseRedirect(url(request.scope, "import-detail", run.public_id))
 
@@ -61,13 +61,15 @@ def import_new(request: ConsoleRequest) -> HttpResponseBase:
 def import_detail(request: ConsoleRequest, import_id: str) -> HttpResponseBase:
     run = imports.get(scope=request.scope, public_id=import_id)
     moving = run.state in _MOVING
-    if getattr(request, "htmx", False) and request.GET.get("seen") == run.state:
+    seen = f"{run.state}-{run.progress_percent}"
+    if getattr(request, "htmx", False) and request.GET.get("seen") == seen:
         return HttpResponse(status=204)
     found = list(imports.problems(scope=request.scope, run=run)[:PROBLEMS_SHOWN])
     context = {
         "nav": "people",
         "run": run,
         "moving": moving,
+        "seen": seen,
         "problems": found,
         "right": run.row_count - run.problem_count,
         "can_start": run.state == ImportRun.State.CHECKED and not run.problem_count and run.row_count,
@@ -83,6 +85,14 @@ def import_start(request: ConsoleRequest, import_id: str) -> HttpResponseBase:
     run = imports.start(scope=request.scope, public_id=import_id, skip_invalid="skip_invalid" in request.POST)
     ring_import(run.pk)
     notify(request, "Import started.")
+    return HttpResponseRedirect(url(request.scope, "import-detail", import_id))
+
+
+@console_view(post="people.write")
+def import_cancel(request: ConsoleRequest, import_id: str) -> HttpResponseBase:
+    run = imports.cancel(scope=request.scope, actor=request.actor, public_id=import_id, now=timezone.now())
+    ring_import(run.pk)
+    notify(request, "The import stops within seconds. Nothing of the file stays.")
     return HttpResponseRedirect(url(request.scope, "import-detail", import_id))
 
 
