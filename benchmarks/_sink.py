@@ -140,6 +140,7 @@ class Handle:
         self._ask(b"XRESET")
 
     def close(self) -> None:
+        self._lines.close()
         self._wire.close()
 
     def _ask(self, command: bytes) -> bytes:
@@ -159,6 +160,7 @@ def running() -> Iterator[Handle]:
         handle.close()
         process.terminate()
         process.wait(timeout=10)
+        process.stdout.close()
 
 
 async def _serve() -> None:
