@@ -41,7 +41,7 @@ class Order:
 def send(order: Order) -> dict[str, Any]:
     """Run it in its own process: {"seconds", "statuses", "p50_ms", "p99_ms"}."""
     command = [sys.executable, "-m", "benchmarks._sender"]
-    done = run_process(  # noqa: S603 - our own module
+    done = run_process(
         command, input=json.dumps(asdict(order)).encode(), capture_output=True, timeout=SECONDS_MAX
     )
     if done.returncode:

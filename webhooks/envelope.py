@@ -32,6 +32,10 @@ class Envelope:
 
     def mismatch(self, scope: Scope) -> str:
         """What of the scope is another one than `scope`; empty when it is the same."""
+        if (self.workspace, self.project) == (scope.workspace, scope.project) and (
+            LAMBA_ENVIRONMENT[scope.environment] == self.environment
+        ):
+            return ""
         pairs = (
             ("workspaceId", self.workspace, scope.workspace),
             ("projectId", self.project, scope.project),

@@ -4,7 +4,6 @@ Attempts are committed before a handler runs. A batch that fails is rolled back 
 alone; it waits or parks, and the others go on.
 """
 
-import json
 import logging
 import random
 import traceback
@@ -121,7 +120,7 @@ def _claim(statement: str, environment_id: int, now: datetime) -> list[Claim]:
         "limit": BATCH_EVENTS_MAX,
     }
     with sql.durable():
-        found = sorted(sql.rows("webhooks", statement, values))
+        found = sorted(sql.binary_rows("webhooks", statement, values))
         foreign = _foreign_schemes({row[6] for row in found if row[2] == Source.PROVIDER})
     return [
         Claim(
@@ -129,10 +128,10 @@ def _claim(statement: str, environment_id: int, now: datetime) -> list[Claim]:
             event_id=event_id,
             source=source,
             received_at=received_at,
-            raw=bytes(raw),
+            raw=raw,
             attempts=attempts,
             scheme=foreign.get(endpoint_id, ""),
-            headers=json.loads(headers) if isinstance(headers, str) else headers or {},
+            headers=headers or {},
         )
         for number, event_id, source, received_at, raw, attempts, endpoint_id, headers in found
     ]
@@ -184,15 +183,15 @@ def _judge(scope: Scope, claim: Claim) -> Verdict:
         found = envelope.read(claim.raw)
     except Malformed as problem:
         return Verdict(claim, State.QUARANTINED, str(problem))
-    verdict = Verdict(claim, State.PROCESSED, type=found.type, occurred_at=found.occurred_at)
+    known = {"type": found.type, "occurred_at": found.occurred_at}
     mismatch = found.mismatch(scope)
     if mismatch:
-        return replace(verdict, state=State.QUARANTINED, error=f"Of another scope: {mismatch}.")
+        return Verdict(claim, State.QUARANTINED, f"Of another scope: {mismatch}.", **known)
     if not registry.is_handled(found.type):
-        return replace(verdict, state=State.IGNORED)
+        return Verdict(claim, State.IGNORED, **known)
     wrong = _breach(found.type, found.data)
     if wrong:
-        return replace(verdict, state=State.PARKED, error=wrong)
+        return Verdict(claim, State.PARKED, wrong, **known)
     event = Event(
         id=claim.event_id,
         type=found.type,
@@ -201,7 +200,7 @@ def _judge(scope: Scope, claim: Claim) -> Verdict:
         data=found.data,
         source=claim.source,
     )
-    return replace(verdict, events=(event,))
+    return Verdict(claim, State.PROCESSED, events=(event,), **known)
 
 
 def _judge_foreign(claim: Claim) -> Verdict:
@@ -248,7 +247,7 @@ def _write(scope: Scope, verdicts: Sequence[Verdict], now: datetime) -> None:
         "occurred_ats": [each.occurred_at for each in verdicts],
         "next_attempt_ats": [each.next_attempt_at for each in verdicts],
     }
-    if sql.execute("webhooks", "settle", values) != len(verdicts):
+    if sql.binary_execute("webhooks", "settle", values) != len(verdicts):
         raise LeaseLost
     for each in verdicts:
         if each.state == State.QUARANTINED:

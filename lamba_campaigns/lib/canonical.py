@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from functools import cache
 from typing import Any
 
 import rfc8785
@@ -24,15 +25,22 @@ def digest(value: Any) -> bytes:
 
 
 def strict_loads(raw: bytes) -> Any:
-    """Parse JSON from outside. ValueError on duplicate keys, NaN, infinities, NUL, lone surrogates or depth over 32."""
+    """Parse JSON from outside. ValueError on duplicate keys, NaN, infinities, NUL, lone surrogates or depth over 32.
+
+    NUL and surrogates only come in as escapes, and depth needs brackets: a body without either is not walked.
+    """
     try:
-        value = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        value = _decoder().decode(raw.decode("utf-8"))
     except RecursionError:
         raise ValueError(f"nested deeper than {DEPTH_MAX}") from None
-    _check_tree(value)
+    if b"\\u" in raw or raw.count(b"{") + raw.count(b"[") > DEPTH_MAX:
+        _check_tree(value)
     return value
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 A file holds one or more statements, each under a line `-- name: verb_noun`. Parameters are psycopg's `%(name)s`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from typing import Any
 
+import psycopg
 from django.db import connection, transaction
 
 Row = tuple[Any, ...]
@@ -69,3 +71,30 @@ def execute(app: str, name: str, params: Mapping[str, Any] | None = None) -> int
     with connection.cursor() as cursor:
         cursor.execute(statement(app, name), params or {})
         return int(cursor.rowcount)
+
+
+@contextmanager
+def binary_cursor() -> Iterator[psycopg.Cursor[Row]]:
+    """For statements over many rows: a cursor of psycopg's own on Django's connection, in its transaction.
+
+    Arrays go as `unnest(%(x)b)` at a twentieth of what Django's text form costs, and rows come back in binary. Errors
+    still arrive as django.db's.
+    """
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as opened:
+        opened.format = psycopg.pq.Format.BINARY
+        yield opened
+
+
+def binary_rows(app: str, name: str, params: Mapping[str, Any]) -> list[Row]:
+    """As `rows`, for many rows or large arrays."""
+    with binary_cursor() as cursor:
+        cursor.execute(statement(app, name).encode(), params)
+        return cursor.fetchall()
+
+
+def binary_execute(app: str, name: str, params: Mapping[str, Any]) -> int:
+    """As `execute`, for large arrays."""
+    with binary_cursor() as cursor:
+        cursor.execute(statement(app, name).encode(), params)
+        return cursor.rowcount

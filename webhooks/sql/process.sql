@@ -50,8 +50,8 @@ UPDATE webhooks_inboundevent AS event
    SET state = done.state, error = done.error, type = coalesce(done.type, event.type),
        occurred_at = coalesce(done.occurred_at, event.occurred_at),
        next_attempt_at = coalesce(done.next_attempt_at, event.next_attempt_at), handled_at = %(now)s
-  FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(states)s::text[], %(errors)s::text[], %(types)s::text[],
-              %(occurred_ats)s::timestamptz[], %(next_attempt_ats)s::timestamptz[])
+  FROM unnest(%(ids)b::bigint[], %(attempts)b::int[], %(states)b::text[], %(errors)b::text[], %(types)b::text[],
+              %(occurred_ats)b::timestamptz[], %(next_attempt_ats)b::timestamptz[])
        AS done (id, attempts, state, error, type, occurred_at, next_attempt_at)
  WHERE event.id = done.id AND event.attempts = done.attempts AND event.state = 'processing'
 

@@ -143,8 +143,8 @@ def test_a_batch_tells_new_from_duplicate_from_conflict(lamba: Sender, scope: Sc
     assert second == ["duplicate", "conflict", "accepted"]
     stored = rows(scope)
     assert [(each.event_id, each.delivery_count, each.conflict) for each in stored] == [
-        ("b", 3, True),
         ("a", 3, True),
+        ("b", 3, True),
         ("c", 1, False),
     ]
     assert InboundConflict.objects.within(scope).count() == 2
