@@ -80,6 +80,7 @@ ACTIONS: Final[dict[str, str]] = {
     "books.closed": "closed the books",
     "statement.issued": "issued the closing statement",
     "report.imported": "imported a provider's report",
+    "break.assigned": "took a difference over",
     "break.resolved": "resolved a difference",
 }
 

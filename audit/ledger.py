@@ -33,7 +33,8 @@ ACCOUNTS = (
     "cancelled",
 )
 PLANNED = "planned"  # the source that every message comes from; open_book alone draws on it
-NAMES = (PLANNED, *ACCOUNTS)  # the stored number of an account is its place here: append, never reorder
+MEMO = ("differs", "explained")  # beside the balance: messages of a break, and of one that was resolved
+NAMES = (PLANNED, *ACCOUNTS, *MEMO)  # the stored number of an account is its place here: append, never reorder
 NUMBERS: Mapping[str, int] = {name: number for number, name in enumerate(NAMES)}
 CLEARING = ("pending", "in_flight", "uncertain")  # empty when a job has ended
 HANDED_OVER = ("accepted", "deferred", "delivered", "bounced")  # the other side took the message
@@ -116,6 +117,8 @@ def balance(*, scope: Scope, job_id: int) -> Balance:
     reasons: dict[str, int] = {}
     where = {"environment_id": scope.environment_id, "job_id": job_id}
     for source, target, reason, quantity in sql.rows("audit", "flows", where):
+        if NAMES[target] in MEMO:
+            continue
         if source != NUMBERS[PLANNED]:
             accounts[NAMES[source]] -= quantity
         accounts[NAMES[target]] += quantity

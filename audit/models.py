@@ -152,7 +152,11 @@ class Book(ScopedModel):
             models.UniqueConstraint(fields=["environment", "job_id"], name="book_is_opened_once"),
             models.CheckConstraint(condition=Q(planned__gte=0), name="book_plan_is_not_negative"),
         ]
-        indexes = [models.Index("environment", "subject", name="audit_book_of_subject")]  # a campaign's books
+        indexes = [
+            models.Index("environment", "subject", name="audit_book_of_subject"),  # a campaign's books
+            # review_books: closed lately, looked at again while the outside may still speak
+            models.Index("closed_at", condition=Q(closed_at__isnull=False), name="audit_book_closed"),
+        ]
 
 
 class LedgerBatch(ScopedModel):
@@ -221,6 +225,8 @@ class Break(ScopedModel):
     detail = models.TextField()
     state = models.CharField(max_length=10, default="open")
     opened_at = models.DateTimeField()
+    owner = models.CharField(max_length=64, default="", db_default="")  # who looks into it: "usr_1"; empty: nobody yet
+    owner_label = models.CharField(max_length=200, default="", db_default="")
     resolved_at = models.DateTimeField(null=True)
     resolved_by = models.CharField(max_length=64, default="")
     reason = models.TextField(default="")
@@ -235,7 +241,56 @@ class Break(ScopedModel):
                 name="break_is_open_once",
             ),
         ]
-        indexes = [models.Index("environment", "job_id", name="audit_break_of_job")]  # one book's breaks
+        indexes = [
+            models.Index("environment", "job_id", name="audit_break_of_job"),  # one book's breaks
+            # the reconciliation page: what is open, newest first
+            models.Index("environment", F("id").desc(), condition=Q(state="open"), name="audit_break_open"),
+        ]
 
     def as_json(self) -> dict[str, Any]:
         return {"type": self.type, "source": self.source, "account": self.account, "quantity": self.quantity}
+
+
+class Statement(ScopedModel):
+    """A closing statement as it was signed. Never changed: what comes later is the next number, with its adjustment."""
+
+    id_prefix = "stm"
+
+    job_id = models.BigIntegerField()
+    subject = models.CharField(max_length=64)  # "cmp_…"
+    number = models.PositiveIntegerField()  # 1, 2, 3 … of its book
+    note = models.BinaryField()  # the canonical bytes that were signed
+    key = models.BinaryField(max_length=32)  # the public key
+    signature = models.BinaryField(max_length=64)
+    issued_at = models.DateTimeField()
+
+    class Meta(ScopedModel.Meta):
+        constraints = [
+            *ScopedModel.Meta.constraints,
+            # read by the newest of a book
+            models.UniqueConstraint(fields=["environment", "job_id", "number"], name="statement_number_is_given_once"),
+        ]
+
+
+class OutsideReport(ScopedModel):
+    """What somebody outside counted for one send job: a provider, or Lamba's campaign.sent. The newest one counts."""
+
+    id_prefix = "rpt"
+
+    job_id = models.BigIntegerField()
+    source = models.CharField(max_length=20)  # "provider" or "lamba"
+    counts = models.JSONField()  # account or "handed_over" -> how many
+    unknown = models.PositiveIntegerField(default=0)  # lines about messages that are not of this job
+    repeated = models.PositiveIntegerField(default=0)  # messages that the report has more than once
+    reference = models.CharField(max_length=128)  # its file's digest, or the event's id
+    made_by = models.CharField(max_length=200)
+    made_at = models.DateTimeField()
+
+    class Meta(ScopedModel.Meta):
+        constraints = [
+            *ScopedModel.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["environment", "job_id", "source", "reference"], name="report_is_imported_once"
+            ),
+        ]
+        indexes = [models.Index("environment", "job_id", "source", F("id").desc(), name="audit_report_newest")]

@@ -4,25 +4,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from audit import ledger, reconciliation
-from campaigns import drafts, holds, lifecycle
+from campaigns import books_outside, books_statements, drafts, holds, lifecycle
 from campaigns.lifecycle import ENDED, Action
 from campaigns.models import Campaign, State
-from delivery.accounts import Account
 from delivery.models import JobState
-from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.sql import require_transaction
 from projects.scoping import SYSTEM, Scope
 
-WITH_MESSAGE: Final = (  # accounts that are reached only by a message row; waiting and cancelled people may have none
-    Account.IN_FLIGHT,
-    Account.UNCERTAIN,
-    Account.ACCEPTED,
-    Account.DEFERRED,
-    Account.DELIVERED,
-    Account.BOUNCED,
-    Account.REJECTED,
-    Account.FAILED,
-)
 EXCEPTIONS: Final = ("uncertain", "deferred", "rejected", "failed")
 
 
@@ -50,8 +38,20 @@ def settle(*, scope: Scope, campaign_id: str, now: datetime) -> Campaign | None:
         finished_at=now,
         books_closed_at=now if closed else None,
     )
+    if closed:
+        books_statements.issue(scope=scope, campaign=move.campaign, now=now)
     lifecycle.announce(scope=scope, move=move, actor=SYSTEM, now=now, facts=closing_facts(found))
     return move.campaign
+
+
+def review(*, scope: Scope, campaign_id: str, now: datetime) -> None:
+    """Closed books after something came late: charged, compared and stated anew."""
+    require_transaction()
+    campaign = drafts.locked(scope=scope, campaign_id=campaign_id, version=None)
+    if campaign.job is None or campaign.books_closed_at is None:
+        return
+    _reconcile_and_close(scope, campaign, now)
+    books_statements.issue(scope=scope, campaign=campaign, now=now)
 
 
 def close_late(*, scope: Scope, campaign_id: str, now: datetime) -> bool:
@@ -63,6 +63,7 @@ def close_late(*, scope: Scope, campaign_id: str, now: datetime) -> bool:
     if not _reconcile_and_close(scope, campaign, now):
         return False
     Campaign.objects.within(scope).filter(pk=campaign.pk).update(books_closed_at=now)
+    books_statements.issue(scope=scope, campaign=lifecycle.load(scope=scope, pk=campaign.pk), now=now)
     return True
 
 
@@ -90,28 +91,21 @@ def _reconcile_and_close(scope: Scope, campaign: Campaign, now: datetime) -> boo
     assert campaign.job is not None
     found = ledger.balance(scope=scope, job_id=campaign.job.pk)
     holds.settle(scope=scope, campaign=campaign, accepted=found.handed_over, now=now)
+    outside = books_outside.of_job(scope=scope, campaign=campaign, now=now)
+    if campaign.channel == "email":
+        outside.evidence["metering"] = {"handed_over": holds.used(scope=scope, campaign=campaign)}
     result = reconciliation.reconcile(
         scope=scope,
         job_id=campaign.job.pk,
         subject=campaign.public_id,
-        evidence=evidence_of(scope=scope, campaign=campaign),
+        evidence=outside.evidence,
+        others=outside.findings,
         now=now,
     )
     if not result.balances or result.balance.open:
         return False
     reconciliation.close(scope=scope, job_id=campaign.job.pk, subject=lifecycle.subject_of(campaign), now=now)
     return True
-
-
-def evidence_of(*, scope: Scope, campaign: Campaign) -> dict[str, dict[str, int]]:
-    """What the other records say about the same messages: the message rows, and what the plan was charged."""
-    assert campaign.job is not None
-    where = {"environment": scope.environment_id, "job": campaign.job.pk}
-    counted = {Account(account): n for account, n in sql.rows("campaigns", "messages_by_account", where)}
-    found = {"messages": {account.ledger: counted.get(account, 0) for account in WITH_MESSAGE}}
-    if campaign.channel == "email":
-        found["metering"] = {"handed_over": holds.used(scope=scope, campaign=campaign)}
-    return found
 
 
 def _ending(state: str, found: ledger.Balance) -> Action:

@@ -7,14 +7,18 @@ from typing import Final
 
 from django.db.models import Q
 
+from audit import reconciliation
 from audit.models import Book
-from campaigns import completion, launch
+from campaigns import books_outside, completion, launch
+from campaigns.books_outside import SETTLEMENT
 from campaigns.models import Campaign, State
 from delivery.models import JobState
+from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.sql import durable
 from projects.access import scope_by_id
 
 RECONCILE_AGAIN: Final = timedelta(minutes=1)
+REVIEWED_FOR: Final = timedelta(days=60)  # a receipt that comes later than that is found by the next report
 BATCH_MAX: Final = 100  # campaigns moved by one ring
 log = logging.getLogger(__name__)
 
@@ -55,6 +59,30 @@ def close_books(*, now: datetime) -> None:
     for row in waiting.order_by("finished_at")[:BATCH_MAX]:
         if _worth_closing(row, now):
             _alone(row, lambda row=row: _close(row, now))  # type: ignore[misc]
+
+
+def review_books(*, now: datetime) -> None:
+    """Closed books that something came to since, or whose time to hear from the outside just ended."""
+    where = {"now": now, "settlement": SETTLEMENT, "since": now - REVIEWED_FOR, "most": BATCH_MAX}
+    for environment_id, subject in sql.rows("campaigns", "books_to_review", where):
+        row = Campaign.objects.across_environments("the sweep serves them all").get(
+            environment_id=environment_id, public_id=subject
+        )
+        _alone(row, lambda row=row: _review(row, now))  # type: ignore[misc]
+
+
+def review_environments(*, now: datetime) -> None:
+    """What came in and belongs to no job stands as a difference of its environment."""
+    for (environment_id,) in sql.rows("campaigns", "environments_to_review"):
+        scope = scope_by_id(environment_id)
+        others = books_outside.of_environment(scope=scope)
+        with durable():
+            reconciliation.note(scope=scope, others=others, now=now)
+
+
+def _review(row: Campaign, now: datetime) -> None:
+    with durable():
+        completion.review(scope=scope_by_id(row.environment_id), campaign_id=row.public_id, now=now)
 
 
 def _worth_closing(row: Campaign, now: datetime) -> bool:

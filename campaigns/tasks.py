@@ -27,3 +27,13 @@ def settle_finished(**_: Any) -> None:
     now = timezone.now()
     sweeps.settle_finished(now=now)
     sweeps.close_books(now=now)
+
+
+@shared_task(name="campaigns.tasks.review_books")
+def review_books(**_: Any) -> None:
+    sweeps.review_books(now=timezone.now())
+
+
+@shared_task(name="campaigns.tasks.review_environments")
+def review_environments(**_: Any) -> None:
+    sweeps.review_environments(now=timezone.now())

@@ -296,6 +296,8 @@ SWEEPS: dict[str, float] = {
     "audiences.tasks.ring_imports": 5,
     "limits.tasks.expire_reservations": 60,
     "limits.tasks.prove_counters": 3600,
+    "campaigns.tasks.review_books": 60,
+    "campaigns.tasks.review_environments": 600,
     "audit.tasks.seal_ledger": 10,
     "audit.tasks.checkpoint": 3600,
     "audit.tasks.apply_retention": 21_600,

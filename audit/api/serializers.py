@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from audit.actions import sentence
 from audit.models import AuditEntry, Book, Break
+from audit.reconciliation import TYPES
 from lamba_campaigns.web.rest import StrictSerializer
 
 
@@ -103,13 +104,14 @@ class CheckpointPage(serializers.Serializer[Any]):
 
 class BreakResponse(serializers.Serializer[Any]):
     id = serializers.CharField(help_text="brk_…")
-    type = serializers.ChoiceField(choices=["conservation", "negative_balance", "count_mismatch", "metering_drift"])
+    type = serializers.ChoiceField(choices=list(TYPES))
     source = serializers.CharField(help_text="The side that disagrees with the ledger.")  # type: ignore[assignment]
     account = serializers.CharField()
     quantity = serializers.IntegerField()
     detail = serializers.CharField()
     state = serializers.CharField(help_text="open or resolved.")
     openedAt = serializers.DateTimeField()
+    owner = serializers.CharField(allow_blank=True, help_text="Who looks into it; empty while nobody does.")
     resolvedAt = serializers.DateTimeField(allow_null=True)
     resolvedBy = serializers.CharField()
     reason = serializers.CharField()
@@ -173,6 +175,7 @@ def break_json(row: Break) -> dict[str, Any]:
         "detail": row.detail,
         "state": row.state,
         "openedAt": row.opened_at,
+        "owner": row.owner,
         "resolvedAt": row.resolved_at,
         "resolvedBy": row.resolved_by,
         "reason": row.reason,
