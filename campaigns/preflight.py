@@ -12,16 +12,15 @@ from audiences import preview
 from audiences.exclusions import Exclusions
 from audiences.models import AudienceVersion
 from audiences.rules.parse import parse
-from campaigns import holds, lifecycle, listing, pacing, schedule, templates
+from campaigns import holds, lifecycle, listing, pacing, schedule, setup_checks
 from campaigns.checks import Check, Fix, Meter
-from campaigns.models import Campaign, State, Template
+from campaigns.models import Campaign, State
 from lamba_campaigns.lib.errors import DomainError, FieldProblem
 from limits import entitlements, reservations
 from limits.entitlements import Entitlements
-from limits.keys import CHANNEL_LABELS, CHANNEL_PREFIX
+from limits.keys import CHANNEL_PREFIX
 from limits.refusal import money
 from limits.reservations import LimitUsage, PlanLimitExceeded
-from projects.models import Environment
 from projects.scoping import Scope
 
 _LIMIT_LABELS: Final = {
@@ -108,13 +107,18 @@ class Report:
             said.append(f"{counts['todo']} to do")
         return ", ".join(said).capitalize() + "." if said else "Everything is in place."
 
+    @property
+    def _plan_lacks_channel(self) -> bool:
+        """The channel is for sale: a 402 like any other limit."""
+        asked = self.refusal.extra["violations"] if self.refusal else ()
+        return any(each["limit"].startswith(CHANNEL_PREFIX) for each in asked)
+
     def require(self) -> None:
         """Refuse as a launch would: 402 with every limit at once, else 422 with every missing part."""
         if self.ready:
             return
-        missing = [
-            check for check in self.checks if check.state in ("block", "todo") and check.key not in _LIMIT_LABELS
-        ]
+        of_the_plan = {*_LIMIT_LABELS, "channel"} if self._plan_lacks_channel else set(_LIMIT_LABELS)
+        missing = [check for check in self.checks if check.state in ("block", "todo") and check.key not in of_the_plan]
         if self.refusal is not None and not missing:
             raise self.refusal
         if missing:
@@ -153,10 +157,10 @@ def report(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, hol
     if refusal is not None:
         holds.name_actions(campaign, refusal)
     checks = (
-        _scope(scope),
-        _sender(scope, campaign),
+        setup_checks.scoped(scope),
+        setup_checks.sender(scope, campaign),
         _channel(scope, campaign, plan, refusal),
-        _template(scope, campaign),
+        setup_checks.template(scope, campaign),
         *_audience(campaign, version, counted),
         *_limits(campaign, audience, plan, usage, refusal),
         _schedule(scope, campaign, at, now),
@@ -237,53 +241,11 @@ def _count(scope: Scope, version: AudienceVersion, campaign: Campaign, now: date
     )
 
 
-def _scope(scope: Scope) -> Check:
-    return Check("scope", "Project scope", "pass", f"{scope.project_name} / {scope.environment.capitalize()}")
-
-
-def _sender(scope: Scope, campaign: Campaign) -> Check:
-    if campaign.channel != "email":
-        return Check("sender", "Sender", "pass", "that of the channel")
-    row = Environment.objects.only("sender_name", "sender_address").get(pk=scope.environment_id)
-    if row.sender_address:
-        return Check("sender", "Sender", "pass", row.sender_address)
-    fix = Fix("settings", "Set the sender", "settings.manage", {"section": "sender"})
-    return Check("sender", "Sender", "block", "No sender address is set for this environment.", fixes=(fix,))
-
-
 def _channel(scope: Scope, campaign: Campaign, plan: Entitlements, refusal: PlanLimitExceeded | None) -> Check:
-    label = CHANNEL_LABELS.get(campaign.channel, campaign.channel)
     key = f"{CHANNEL_PREFIX}{campaign.channel}"
-    if refusal and any(each["limit"] == key for each in refusal.extra["violations"]):
-        detail = f"{label} is not part of the {plan.plan_name} plan."
-        return Check("channel", "Channel on plan", "block", detail, fixes=_plan_fixes(refusal, key))
-    if not connections.is_connected(scope=scope, channel=campaign.channel):
-        connect = Fix("settings", f"Connect {label}", "settings.manage", {"section": "channels"}, primary=True)
-        choose = Fix("edit", "Choose another channel", "campaigns.write", {"section": "channel"})
-        detail = f"{label} has no connection in this environment."
-        return Check("channel", "Channel on plan", "block", detail, fixes=(connect, choose))
-    return Check("channel", "Channel on plan", "pass", f"{label}, {plan.plan_name}")
-
-
-def _template(scope: Scope, campaign: Campaign) -> Check:
-    choose = Fix("edit", "Choose a template", "campaigns.write", {"section": "template"}, primary=True)
-    version = campaign.template_version
-    if version is None:
-        return Check("template", "Template", "todo", "Not chosen yet.", fixes=(choose,))
-    template = version.template
-    if template.status == Template.Status.ARCHIVED:
-        return Check("template", "Template", "block", f"{template.name} is archived.", fixes=(choose,))
-    wrong = [problem for problem in templates.lint(scope=scope, message=version) if problem.severity == "error"]
-    if wrong and not all(problem.pointer == "#/from_address" for problem in wrong):
-        open_it = Fix("publish", "Open the template", "templates.write", {"template": template.public_id})
-        return Check("template", "Template", "block", wrong[0].detail, fixes=(open_it, choose))
-    count = len(version.variables)
-    words = f"v{version.number}, {count} variable{'' if count == 1 else 's'}"
-    if version.number < template.latest_number:
-        newer = Fix("newer_version", f"Use v{template.latest_number}", "campaigns.write")
-        detail = f"{template.name} v{version.number} is chosen; v{template.latest_number} is published."
-        return Check("template", "Template", "warn", detail, fixes=(newer,))
-    return Check("template", "Template", "pass", words)
+    lacks = refusal is not None and any(each["limit"] == key for each in refusal.extra["violations"])
+    fixes = _plan_fixes(refusal, key) if refusal is not None and lacks else None
+    return setup_checks.channel(scope, campaign, plan.plan_name, fixes)
 
 
 def _audience(campaign: Campaign, version: AudienceVersion | None, counted: preview.Preview | None) -> Iterator[Check]:

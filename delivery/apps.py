@@ -5,4 +5,4 @@ class DeliveryConfig(AppConfig):
     name = "delivery"
 
     def ready(self) -> None:
-        from delivery import handlers, pages  # noqa: F401 - registers receipts, navigation and states
+        from delivery import esp_receipts, handlers, pages  # noqa: F401 - registers receipts, navigation and states

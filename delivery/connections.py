@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from django.db.models import F
 
@@ -38,6 +39,7 @@ class Setting:
     help: str = ""
     required: bool = True
     is_url: bool = False
+    hosts: tuple[str, ...] = ()  # the only ones in production, but for those that whoever runs this vouches for
     pattern: str = ""
     default: str = ""
 
@@ -82,9 +84,27 @@ class Connection:
         return f"{self.provider.name} ({self.public_id})"  # never the secret
 
 
+def _esp(name: str, label: str, url: str, secret: str, *more: Setting, hosts: tuple[str, ...] = ()) -> Provider:
+    host = urlsplit(url).hostname or ""
+    place = Setting("url", "API address", required=False, is_url=True, default=url, hosts=(host, *hosts))
+    note = "Add an endpoint of this provider under Events, so that deliveries, bounces and complaints come back."
+    return Provider("email", name, label, (*more, place), secret, note=note)
+
+
 PROVIDERS: Final[Mapping[str, Provider]] = {
     each.name: each
     for each in (
+        _esp(
+            "mailgun",
+            "Mailgun",
+            "https://api.mailgun.net/v3",
+            "Sending key",
+            Setting("domain", "Sending domain", pattern=r"[a-z0-9.-]{3,253}"),
+            hosts=("api.eu.mailgun.net",),
+        ),
+        _esp("postmark", "Postmark", "https://api.postmarkapp.com", "Server token"),
+        _esp("resend", "Resend", "https://api.resend.com", "API key"),
+        _esp("sendgrid", "SendGrid", "https://api.sendgrid.com/v3", "API key", hosts=("api.eu.sendgrid.com",)),
         Provider(
             "webhook",
             "endpoint",
@@ -249,6 +269,8 @@ def _wrong(scope: Scope, setting: Setting, value: str) -> str:
         return f"At most {TEXT_CHARS_MAX} characters."
     if setting.pattern and not re.fullmatch(setting.pattern, value, re.ASCII):
         return f"This is no {setting.label}."
+    if setting.hosts and not addresses.is_allowed_anyway(value) and urlsplit(value).hostname not in setting.hosts:
+        return f"This provider is reached at {' or '.join(setting.hosts)}."
     if setting.is_url:
         try:
             addresses.require_reachable(url=value, scope=scope)

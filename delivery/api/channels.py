@@ -30,6 +30,7 @@ class ConnectionRequest(StrictSerializer):
         max_length=500,
         required=False,
         default="",
+        allow_blank=True,
         help_text="Theirs; absent keeps it. `new` makes another one of ours.",
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from delivery import installation, tokens
+from delivery import connections, installation, tokens
 from delivery.channels.base import Handed, Outcome
 from delivery.models import SendJob
 from delivery.rendering import Content, RenderFailed
@@ -47,10 +47,21 @@ def of(*, scope: Scope, job: SendJob) -> Way | None:
     """The way of the job's channel; None for mail that leaves by SMTP."""
     make = _ways().get(job.channel)
     if make is None:
-        return None
+        return _provider(scope, job)
     if scope.is_production:
         installation.require_own()
     return make(scope, job, Content(**job.content))
+
+
+def _provider(scope: Scope, job: SendJob) -> Way | None:
+    """Mail of production by its connected provider. A sandbox's mail never leaves by one: it is captured."""
+    from delivery.channels.esp import EspWay
+
+    connection = connections.find(scope=scope, channel="email") if scope.is_production else None
+    if connection is None:
+        return None
+    installation.require_own()
+    return EspWay(scope, job, Content(**job.content), connection)
 
 
 def pieces(*, scope: Scope, job: SendJob, members: Sequence[Member]) -> list[Piece]:

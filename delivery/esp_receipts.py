@@ -1,0 +1,56 @@
+"""What mail providers tell of messages, as our own receipts. The token that we sent along says which one is meant."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from delivery.channels.esp import TOKEN
+from webhooks import providers
+from webhooks.registry import Reading, reads
+
+TYPES: Final[Mapping[str, str]] = {
+    "sent": "message.accepted",
+    "delivered": "message.delivered",
+    "deferred": "message.deferred",
+    "bounced": "message.bounced",
+    "rejected": "message.rejected",
+    "failed": "message.failed",
+    "complained": "message.complained",
+    "unsubscribed": "message.unsubscribed",
+    "opened": "message.opened",
+    "clicked": "message.clicked",
+}
+_ENHANCED = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
+NO_SUCH_MAILBOX: Final = "5.1.1"
+
+
+@reads(*providers.PROVIDERS)
+def read(scheme: str, headers: Mapping[str, str], body: bytes) -> Sequence[Reading]:
+    """Every event of the body that says something about a message."""
+    found = providers.tracking_events(scheme, headers=headers, body=body)
+    return [_reading(event) for event in found if event.event_type in TYPES]
+
+
+def _reading(event: Any) -> Reading:
+    token = str((event.metadata or {}).get(TOKEN) or "")
+    detail = str(event.mta_response or event.description or event.click_url or "")
+    return Reading(
+        type=TYPES[event.event_type],
+        occurred_at=event.timestamp or datetime.now(UTC),
+        data={
+            "messageId": f"<{token}@esp>" if token else f"<{str(event.message_id or 'unknown').strip('<>')[:300]}>",
+            "recipient": str(event.recipient or "")[:320],
+            "code": _code(event, detail),
+            "detail": detail.replace("\x00", "")[:300],
+        },
+    )
+
+
+def _code(event: Any, detail: str) -> str:
+    """The enhanced status code in the other server's words; a mailbox that does not exist gets its own."""
+    stated = _ENHANCED.search(detail)
+    if stated:
+        return stated[1]
+    hard = event.event_type == "bounced" and event.reject_reason in ("invalid", "bounced")
+    return NO_SUCH_MAILBOX if hard else str(event.reject_reason or "")[:40]
