@@ -1,27 +1,47 @@
-"""Why is this person (not) in? The truth tree over today's facts, where each value came from, and what else counts."""
+"""Why is this person (not) in? The truth tree, where each value came from, what else counts, and the nearest way in.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Over today's facts; or, where a snapshot is named, over what was known then. A member's stored truth stands above all.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from audiences import facts, people
+from audiences import facts, nearest, people, remembering
 from audiences.channels import CHANNEL_BITS
 from audiences.facts import Known
-from audiences.models import AudienceVersion, Person, PersonFacts
+from audiences.imports import safe_cell
+from audiences.models import AudienceVersion, Person, PersonFacts, Snapshot
 from audiences.models.facts import AddressState, Membership
-from audiences.reasons import LABELS, SENTENCES
+from audiences.reasons import LABELS, REASONS, SENTENCES
+from audiences.rules.ast import Rule
 from audiences.rules.clock import Clock
 from audiences.rules.explain import Truth, evaluate
+from audiences.rules.fields import REACHED_PREFIX
 from audiences.rules.parse import parse
 from audiences.rules.reading import facts_of
 from audiences.rules.vocabulary import load
+from audit import chain
 from lamba_campaigns.lib.errors import NotFound
-from projects.scoping import Scope
+from lamba_campaigns.lib.sql import durable
+from projects.scoping import Actor, Scope
 
 # Rule field -> the fact that it is a projection of, where the names differ.
-_FACT_OF: Final = {"lifecycle_at": "lifecycle", "last_session": "session", "session_count": "session"}
-_NO_FACT: Final = frozenset({"created", "external_id", "last_contacted"})
+_FACT_OF: Final = {
+    "lifecycle_at": "lifecycle",
+    "last_session": "session",
+    "session_count": "session",
+    "session_events": "session",
+    "address_state": "email",
+    "loyalty": "trait.loyalty",
+}
+_NO_FACT: Final = frozenset(
+    {"created", "external_id", "last_contacted", "last_opened", "last_clicked", "received", "opened", "clicked"}
+    | {"contact_events", "audience"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +55,15 @@ class Node:
     known: Known | None
     helps: bool
     children: tuple["Node", ...] = ()
+    inside: tuple["Node", ...] = ()  # the rules of the audiences that the condition names
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`matches` is the rule's answer, `reason` what keeps a matching person out ("" for nothing)."""
+    """`matches` is the rule's answer, `reason` what keeps a matching person out ("" for nothing).
+
+    `snapshot`: the answer is of that moment. `missing`: the least that would have let the person in.
+    """
 
     person: Person
     version: AudienceVersion
@@ -47,6 +71,14 @@ class Explanation:
     channel: str
     tree: Node
     reason: str
+    missing: tuple[nearest.Change, ...] = ()
+    snapshot: Snapshot | None = None
+    position: int = 0  # in the snapshot; 0 for somebody whom the rule never matched
+
+    @property
+    def would(self) -> str:
+        """What would let the person in, as a sentence; empty for somebody who is in."""
+        return nearest.sentence(self.missing, self.reason)
 
     @property
     def matches(self) -> bool:
@@ -81,7 +113,32 @@ def explain(
     truth = evaluate(rule, seen, clock=clock, vocabulary=vocabulary)
     tree = _with_origins(truth, facts.of_person(scope=scope, person_id=person.pk), wanted=True)
     reason = _reason(scope, person, channel) if truth.holds else ""
-    return Explanation(person, version, now, channel, tree, reason)
+    missing = nearest.changes(rule, truth, clock=clock, vocabulary=vocabulary)
+    return Explanation(person, version, now, channel, tree, reason, missing)
+
+
+def explain_then(*, scope: Scope, snapshot: Snapshot, person: Person) -> Explanation:
+    """The answer of a snapshot: with the values that were known when it was taken, for members and for anyone else."""
+    version = snapshot.audience_version
+    vocabulary = load(scope, versions=snapshot.nested)
+    clock = Clock(snapshot.taken_at, scope.zone)
+    rule = parse(version.rule)
+    then = remembering.remember(scope=scope, person=person, taken=snapshot, vocabulary=vocabulary)
+    truth = evaluate(rule, then.facts, clock=clock, vocabulary=vocabulary)
+    row = remembering.member(snapshot=snapshot, person=person)
+    if row:
+        truth = _as_stored(rule, truth, int(row["truth"]))
+    return Explanation(
+        person,
+        version,
+        snapshot.taken_at,
+        snapshot.channel,
+        _with_origins(truth, then.known, wanted=True),
+        REASONS.get(row["reason"], "") if row else "",
+        nearest.changes(rule, truth, clock=clock, vocabulary=vocabulary),
+        snapshot,
+        row["position"] if row else 0,
+    )
 
 
 def find_one(*, scope: Scope, text: str) -> Person:
@@ -110,8 +167,53 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "included": explanation.included,
         "reason": explanation.reason or None,
         "verdict": explanation.verdict,
+        "nearest": {
+            "sentence": explanation.would or None,
+            "conditions": [{"pointer": f"#{each.path}", "words": each.words} for each in explanation.missing],
+        },
+        "snapshotId": explanation.snapshot.public_id if explanation.snapshot else None,
+        "position": explanation.position or None,
         "tree": _node_json(explanation.tree),
     }
+
+
+def as_csv(explanation: Explanation) -> str:
+    """One line a condition, below one line for the whole. No cell is a formula."""
+    told = io.StringIO()
+    writer = csv.writer(told)
+    writer.writerow(["person", "pointer", "condition", "holds", "seen", "source", "occurred_at"])
+    person = explanation.person.external_id
+    whole = " ".join(part for part in (explanation.verdict, explanation.would) if part)
+    writer.writerow([safe_cell(person), "#", safe_cell(whole), _yes(explanation.included), "", "", ""])
+    for node in _leaves(explanation.tree):
+        known = node.known
+        cells = [person, f"#{node.truth.path}", node.truth.words, _yes(node.truth.holds), node.truth.seen]
+        cells += [known.source, known.occurred_at.isoformat()] if known else ["", ""]
+        writer.writerow([safe_cell(cell) for cell in cells])
+    return told.getvalue()
+
+
+def export(*, scope: Scope, actor: Actor, explanation: Explanation, now: datetime) -> str:
+    """The CSV, after the audit trail says who took it."""
+    with durable():
+        chain.record(
+            scope=scope,
+            actor=actor,
+            action="people.exported",
+            subject=chain.Subject("person", explanation.person.public_id),
+            now=now,
+            after={"what": "explanation", "audience": explanation.version.audience.public_id},
+        )
+    return as_csv(explanation)
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"
+
+
+def _leaves(node: Node) -> list[Node]:
+    below = [leaf for child in node.children for leaf in _leaves(child)]
+    return below if node.truth.mode else [node, *below]
 
 
 def _node_json(node: Node) -> dict[str, Any]:
@@ -125,20 +227,36 @@ def _node_json(node: Node) -> dict[str, Any]:
         "seen": truth.seen,
         "source": known.source if known else None,
         "occurredAt": known.occurred_at if known else None,
+        **({"inside": [_node_json(each) for each in node.inside]} if node.inside else {}),
     }
+
+
+def _as_stored(rule: Rule, truth: Truth, bits: int) -> Truth:
+    """The tree with the stored truth of each condition. A value that was erased since can't be shown any more."""
+    return _restored(truth, {path: bool(bits >> bit & 1) for path, bit in rule.bits().items()})
+
+
+def _restored(truth: Truth, stored: Mapping[str, bool]) -> Truth:
+    if not truth.mode:
+        same = truth.path not in stored or stored[truth.path] == truth.holds
+        return truth if same else replace(truth, holds=stored[truth.path], seen="no longer kept")
+    children = tuple(_restored(child, stored) for child in truth.children)
+    some, every = any(child.holds for child in children), all(child.holds for child in children)
+    return replace(truth, children=children, holds={"all": every, "any": some, "none": not some}[truth.mode])
 
 
 def _with_origins(truth: Truth, known: Sequence[Known], *, wanted: bool) -> Node:
     below = wanted != (truth.mode == "none")
     children = tuple(_with_origins(child, known, wanted=below) for child in truth.children)
-    return Node(truth, None if truth.mode else _origin(truth.field, known), truth.holds == wanted, children)
+    inside = tuple(_with_origins(tree, known, wanted=True) for tree in truth.inside)
+    return Node(truth, None if truth.mode else _origin(truth.field, known), truth.holds == wanted, children, inside)
 
 
 def _origin(field: str, known: Sequence[Known]) -> Known | None:
     """The newest fact behind a field: `role` stands for `roles` and every `role.…`."""
     if field in _NO_FACT:
         return None
-    name = _FACT_OF.get(field, field)
+    name = "lifecycle" if field.startswith(REACHED_PREFIX) else _FACT_OF.get(field, field)
     found = [each for each in known if each.field in (name, f"{name}s") or each.field.startswith(f"{name}.")]
     return max(found, key=lambda each: (each.occurred_at, each.source), default=None)
 

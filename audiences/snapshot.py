@@ -18,7 +18,7 @@ from psycopg.errors import QueryCanceled
 
 from audiences import judging, partitions, people, statements, vocabulary
 from audiences.exclusions import NOTHING, Exclusions
-from audiences.models import AudienceVersion, Snapshot, SnapshotMember
+from audiences.models import Audience, AudienceVersion, Snapshot, SnapshotMember
 from audiences.reasons import INCLUDED, REASONS
 from audiences.rules.compile import Compiled, compiled
 from audiences.rules.nesting import versions
@@ -118,6 +118,14 @@ def get(*, scope: Scope, public_id: str) -> Snapshot:
     found: Snapshot | None = rows.filter(public_id=public_id).first()
     if found is None:
         raise NotFound("There is no such snapshot in this environment.")
+    return found
+
+
+def of_audience(*, scope: Scope, public_id: str, audience: Audience) -> Snapshot:
+    """The snapshot, if it was taken of this audience; NotFound otherwise."""
+    found = get(scope=scope, public_id=public_id)
+    if found.audience_version.audience_id != audience.pk:
+        raise NotFound(f"That snapshot was not taken of “{audience.name}”.", next_step="List its snapshots.")
     return found
 
 

@@ -112,9 +112,12 @@ class ExplanationResponse(serializers.Serializer[Any]):
     included = serializers.BooleanField()
     reason = serializers.CharField(allow_null=True, help_text="What keeps a matching person out.")
     verdict = serializers.CharField()
+    nearest = serializers.JSONField(help_text="The least that would have let the person in: sentence and conditions.")
+    snapshotId = serializers.CharField(allow_null=True, help_text="The snapshot whose moment the answer is of.")
+    position = serializers.IntegerField(allow_null=True, help_text="In that snapshot; below 0 for the excluded.")
     tree = serializers.JSONField(
         help_text="Nested nodes: pointer, holds, words; a group has mode and children, a condition field, seen, source "
-        "and occurredAt."
+        "and occurredAt, and inside with the rules of the audiences that it names."
     )
 
 

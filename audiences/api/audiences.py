@@ -1,11 +1,13 @@
 """REST of audiences: definitions in versions, live counts, and why a person is (not) in."""
 
+from django.http import HttpResponse
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audiences import definitions, explaining, preview
+from audiences import definitions, explaining, preview, snapshot
 from audiences.api import audience_shapes as shapes
 from audiences.channels import CHANNEL_BITS
 from audiences.models import Audience, AudienceVersion
@@ -142,13 +144,20 @@ class AudienceExplanation(RestView):
         parameters=[
             AUDIENCE,
             OpenApiParameter("person", str, required=True, description="per_…, Lamba's user id, or an email address."),
+            OpenApiParameter("snapshot", str, description="snp_…: by what was known when it was taken."),
             OpenApiParameter("version", int, description="Of the audience; the newest by default."),
             OpenApiParameter("channel", str, enum=list(CHANNEL_BITS)),
         ],
         responses=shapes.ExplanationResponse,
     )
     def get(self, request: Request, audience: str) -> Response:
-        """Why this person is or is not in, by today's facts: every condition with the value that was seen."""
+        """Why this person is or is not in: every condition with the value that was seen, and the nearest way in.
+
+        By today's facts, or by those that the named snapshot saw. Also for people whom the rule never matched.
+        """
+        return Response(explaining.as_json(self._explained(request, audience)))
+
+    def _explained(self, request: Request, audience: str) -> explaining.Explanation:
         found = definitions.find(scope=self.scope, audience_id=audience)
         asked = request.query_params.get("person", "").strip()
         if not asked:
@@ -156,14 +165,42 @@ class AudienceExplanation(RestView):
         channel = request.query_params.get("channel", "email")
         if channel not in CHANNEL_BITS:
             raise bad_query("channel", f"{channel!r} is no channel.", f"Use {', '.join(CHANNEL_BITS)}.")
-        answer = explaining.explain(
+        person = explaining.find_one(scope=self.scope, text=asked[:254])
+        then = request.query_params.get("snapshot", "")
+        if then:
+            taken = snapshot.of_audience(scope=self.scope, public_id=then, audience=found)
+            return explaining.explain_then(scope=self.scope, snapshot=taken, person=person)
+        return explaining.explain(
             scope=self.scope,
             version=_version(self, found, request.query_params.get("version", "")),
-            person=explaining.find_one(scope=self.scope, text=asked[:254]),
+            person=person,
             now=timezone.now(),
             channel=channel,
         )
-        return Response(explaining.as_json(answer))
+
+
+class AudienceExplanationCsv(AudienceExplanation):
+    permissions = {"GET": "people.export"}
+
+    @extend_schema(
+        tags=["Audiences"],
+        operation_id="explainAudienceCsv",
+        parameters=[
+            AUDIENCE,
+            OpenApiParameter("person", str, required=True, description="per_…, Lamba's user id, or an email address."),
+            OpenApiParameter("snapshot", str, description="snp_…: by what was known when it was taken."),
+        ],
+        responses={(200, "text/csv"): OpenApiTypes.STR},
+    )
+    def get(self, request: Request, audience: str) -> HttpResponse:  # type: ignore[override]
+        """The same as CSV, a line for each condition. Written to the audit trail."""
+        answer = self._explained(request, audience)
+        text = explaining.export(scope=self.scope, actor=self.actor, explanation=answer, now=timezone.now())
+        return HttpResponse(
+            text,
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{audience}-explained.csv"'},
+        )
 
 
 class FieldCatalogue(RestView):

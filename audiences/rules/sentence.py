@@ -41,7 +41,7 @@ def condition_words(condition: Condition, vocabulary: Vocabulary = NO_VOCABULARY
     chosen = operator(asked.type, condition.op) if asked else None
     assert asked is not None and chosen is not None, f"{condition} was never parsed"
     words = _operator_words(asked, chosen)
-    value = _value_words(asked, chosen, condition.value, vocabulary)
+    value = value_words(asked, chosen, condition.value, vocabulary)
     return " ".join(part for part in (asked.name, words, value) if part)
 
 
@@ -102,7 +102,7 @@ def _operator_words(asked: fields.Field, chosen: Operator) -> str:
     return chosen.words
 
 
-def _value_words(asked: fields.Field, chosen: Operator, value: Any, vocabulary: Vocabulary) -> str:
+def value_words(asked: fields.Field, chosen: Operator, value: Any, vocabulary: Vocabulary) -> str:
     if chosen.takes == "nothing":
         return ""
     if chosen.takes == "times":

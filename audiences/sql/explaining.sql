@@ -29,3 +29,61 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS c
 WHERE s.environment_id = %(environment)s
+
+-- name: remember
+-- What stood for one person when a snapshot read the facts: of every field the newest of what was visible then.
+SELECT field, value::text, occurred_at, source
+FROM (
+    SELECT
+        field, value, occurred_at, source,
+        row_number() OVER (PARTITION BY field ORDER BY occurred_at DESC, source COLLATE "C" DESC) AS age
+    FROM (
+        SELECT field, value, occurred_at, source
+        FROM audiences_facthistory
+        WHERE environment_id = %(environment)s AND person_id = %(person)s
+            AND pg_visible_in_snapshot(transaction, %(watermark)s::pg_snapshot)
+        UNION ALL
+        SELECT each.key, each.value, r.occurred_at, r.source
+        FROM audiences_factrecord AS r, jsonb_each(r.values) AS each
+        WHERE r.environment_id = %(environment)s AND r.person_id = %(person)s
+            AND pg_visible_in_snapshot(r.transaction, %(watermark)s::pg_snapshot)
+    ) AS told
+) AS ranked
+WHERE age = 1
+
+-- name: remember_events
+-- Sessions and stages that were visible then.
+SELECT field, value #>> '{}', occurred_at
+FROM audiences_facthistory
+WHERE environment_id = %(environment)s AND person_id = %(person)s AND field IN ('session', 'lifecycle')
+    AND pg_visible_in_snapshot(transaction, %(watermark)s::pg_snapshot)
+UNION ALL
+SELECT 'lifecycle', values ->> 'lifecycle', occurred_at
+FROM audiences_factrecord
+WHERE environment_id = %(environment)s AND person_id = %(person)s AND values ? 'lifecycle'
+    AND pg_visible_in_snapshot(transaction, %(watermark)s::pg_snapshot)
+
+-- name: member_of
+-- One person's row among millions: positions lie in the order of people, so twenty looks into the key find it.
+WITH RECURSIVE halves AS (
+    SELECT side, 1 AS low, most AS high
+    FROM (VALUES (1, %(included)s::int), (-1, %(excluded)s::int)) AS sides (side, most)
+    WHERE most > 0
+    UNION ALL
+    SELECT
+        h.side,
+        CASE WHEN m.person_id < %(person)s THEN (h.low + h.high) / 2 + 1 ELSE h.low END,
+        CASE WHEN m.person_id < %(person)s THEN h.high ELSE (h.low + h.high) / 2 END
+    FROM halves AS h
+    JOIN audiences_snapshotmember AS m
+        ON m.taken_month = %(month)s AND m.snapshot_id = %(snapshot)s AND m.position = h.side * ((h.low + h.high) / 2)
+    WHERE h.low < h.high
+)
+SELECT m.position, m.reason, m.truth, m.address
+FROM halves AS h
+JOIN audiences_snapshotmember AS m
+    ON m.taken_month = %(month)s AND m.snapshot_id = %(snapshot)s AND m.position = h.side * h.low
+WHERE h.low = h.high AND m.person_id = %(person)s
+
+-- name: judge_address
+SELECT audiences_address_state(%(address)s)

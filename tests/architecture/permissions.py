@@ -59,6 +59,9 @@ CONSOLE: dict[str, tuple[Permission | None, Permission | None]] = {
     "people/<person>/erase/": (None, "people.erase"),
     # delivery
     "jobs/<job>/messages/": ("people.read", None),
+    "jobs/<job>/messages/<position>/": ("people.read", None),
+    "jobs/<job>/messages/<position>/body/": ("people.read", None),
+    "jobs/<job>/messages/<position>/source.eml": ("people.read", None),
     "jobs/<job>/resolve/": (None, "delivery.repair"),
     "jobs/<job>/retry/": (None, "delivery.repair"),
     "captured/": ("people.read", None),
@@ -163,6 +166,8 @@ REST: dict[str, dict[str, Permission]] = {
     # delivery
     "jobs/<job>": {"GET": "console.read"},
     "jobs/<job>/messages": {"GET": "people.read"},
+    "jobs/<job>/messages/<position>/sent": {"GET": "people.read"},
+    "jobs/<job>/messages/<position>/sent.eml": {"GET": "people.read"},
     "jobs/<job>/uncertain": {"GET": "people.read", "POST": "delivery.repair"},
     "jobs/<job>/retry": {"POST": "delivery.repair"},
     "suppressions": {"GET": "people.read", "POST": "suppressions.write"},
