@@ -1,4 +1,4 @@
-"""How long each plan keeps the contents of its audit trail. DEMO FIGURES of this repository, like those of the catalogue."""
+"""How long each plan keeps the contents of its audit trail. DEMO FIGURES, like those of the catalogue."""
 
 from collections.abc import Mapping
 from datetime import datetime

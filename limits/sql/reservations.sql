@@ -3,38 +3,8 @@
 SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0));
 
 -- name: standing
--- All that a judgement needs, in one round trip: the subscription at a moment, units of add-ons, published catalogues,
--- and, with a pool, its counters, its warnings and the reservation that the purpose has.
-SELECT subscription.plan, subscription.overrides, subscription.anchor_day, subscription.time_zone,
-    (SELECT jsonb_object_agg(sku, units) FROM (
-        SELECT sku, sum(quantity) AS units FROM limits_workspaceaddon
-        WHERE workspace_id = %(workspace_id)s AND effective_from <= %(at)s
-          AND (effective_to IS NULL OR effective_to > %(at)s)
-        GROUP BY sku) bought),
-    (SELECT array_agg(version ORDER BY id) FROM limits_plancatalogue),
-    (SELECT array_agg(effective_from ORDER BY id) FROM limits_plancatalogue),
-    (SELECT array_agg(digest ORDER BY id) FROM limits_plancatalogue),
-    counters.keys, counters.starts, counters.used, counters.reserved,
-    told.keys, told.starts, told.thresholds,
-    (SELECT id FROM limits_reservation
-     WHERE environment_id = %(environment_id)s AND purpose = %(purpose)s AND state IN ('held', 'settled'))
-FROM (SELECT 1) AS always
-LEFT JOIN LATERAL (
-    SELECT plan, overrides, anchor_day, time_zone FROM limits_subscription
-    WHERE workspace_id = %(workspace_id)s AND effective_from <= %(at)s AND status = 'active'
-    ORDER BY effective_from DESC LIMIT 1
-) subscription ON true
-CROSS JOIN LATERAL (
-    SELECT array_agg(limit_key) AS keys, array_agg(period_start) AS starts,
-           array_agg(used) AS used, array_agg(reserved) AS reserved
-    FROM limits_usagecounter
-    WHERE pool = %(pool)s AND period_start <= %(at)s AND (period_end IS NULL OR period_end > %(at)s)
-) counters
-CROSS JOIN LATERAL (
-    SELECT array_agg(limit_key) AS keys, array_agg(period_start) AS starts, array_agg(threshold) AS thresholds
-    FROM limits_limitwarning
-    WHERE pool = %(pool)s AND period_start > %(at)s - interval '40 days' AND period_start <= %(at)s
-) told;
+-- All that a judgement needs, in one round trip. A function of the database, so that its plan is made once a session.
+SELECT * FROM limits_standing(%(workspace_id)s, %(at)s, %(pool)s, %(environment_id)s, %(purpose)s);
 
 -- name: make_counters
 INSERT INTO limits_usagecounter (pool, limit_key, period_start, period_end, used, reserved)
