@@ -10,8 +10,10 @@ from typing import Any
 
 from delivery import mime, rendering, skeleton
 from delivery.mime import Envelope, Letterhead
+from delivery.models import SendJob
 from delivery.rendering import Compiled, Content
 from delivery.skeleton import Skeleton, Unusual
+from projects.scoping import Scope
 
 SKELETONS_KEPT = 128
 
@@ -65,6 +67,12 @@ class Composer:
                 return rendering.one_line(subject), text, html
         made = self._template.render({"person": fields}, unsubscribe_url=unsubscribe_url)
         return made.subject, mime.quoted_printable(made.text), mime.quoted_printable(made.html)
+
+
+def composer_of(*, scope: Scope, job: SendJob) -> Composer:
+    """The composer of a job's mail: whenever it is asked for, it makes the same bytes."""
+    feedback_id = f"{job.public_id}:{scope.project}:{job.channel}:lamba"
+    return Composer(content=Content(**job.content), feedback_id=feedback_id)
 
 
 @lru_cache(maxsize=SKELETONS_KEPT)

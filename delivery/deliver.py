@@ -19,12 +19,12 @@ from delivery import finishing, statements, tokens, windows
 from delivery.channels import email_channel, ways
 from delivery.channels.base import Channel, ChannelDown, Handed, Outcome
 from delivery.channels.ways import Way
-from delivery.composing import Composer
+from delivery.composing import Composer, composer_of
 from delivery.installation import OtherInstallation
 from delivery.mime import BadAddress, Envelope
 from delivery.models import JobState, SendJob
 from delivery.pacing.turnstile import turnstile
-from delivery.rendering import Content, RenderFailed
+from delivery.rendering import RenderFailed
 from delivery.unsubscribing import link
 from delivery.windows import Changes, Lease, LeaseLost, Member, Window
 from lamba_campaigns.lib.sql import durable
@@ -80,9 +80,7 @@ def _open(scope: Scope, job: SendJob, clock: Clock) -> _Desk:
     owner = f"{socket.gethostname()}:{os.getpid()}"
     if way is not None:
         return _Desk(scope, job, way, None, owner, clock)
-    feedback_id = f"{job.public_id}:{scope.project}:{job.channel}:lamba"
-    composer = Composer(content=Content(**job.content), feedback_id=feedback_id)
-    return _Desk(scope, job, email_channel(scope), composer, owner, clock)
+    return _Desk(scope, job, email_channel(scope), composer_of(scope=scope, job=job), owner, clock)
 
 
 def _one_chunk(desk: _Desk, until: float) -> bool:

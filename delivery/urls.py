@@ -2,10 +2,13 @@
 
 from django.urls import path
 
-from delivery import channel_views, consent_views, suppression_views, views
+from delivery import channel_views, consent_views, sent_views, suppression_views, views
 
 urlpatterns = [
     path("jobs/<str:job>/messages/", views.job_messages, name="job-messages"),
+    path("jobs/<str:job>/messages/<int:position>/", sent_views.message_sent, name="message-sent"),
+    path("jobs/<str:job>/messages/<int:position>/body/", sent_views.message_body, name="message-body"),
+    path("jobs/<str:job>/messages/<int:position>/source.eml", sent_views.message_source, name="message-source"),
     path("jobs/<str:job>/resolve/", views.job_resolve, name="job-resolve"),
     path("jobs/<str:job>/retry/", views.job_retry, name="job-retry"),
     path("captured/", views.captured_list, name="captured-list"),

@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from delivery.api import channels, consent, inbox, jobs, mail, suppression_files
+from delivery.api import channels, consent, inbox, jobs, mail, sent, suppression_files
 
 urlpatterns = [
     path("jobs/<str:job>", jobs.JobDetail.as_view()),
     path("jobs/<str:job>/messages", jobs.JobMessages.as_view()),
+    path("jobs/<str:job>/messages/<int:position>/sent", sent.MessageSent.as_view()),
+    path("jobs/<str:job>/messages/<int:position>/sent.eml", sent.MessageSentSource.as_view()),
     path("jobs/<str:job>/uncertain", jobs.JobUncertain.as_view()),
     path("jobs/<str:job>/retry", jobs.JobRetry.as_view()),
     path("suppressions", mail.SuppressionList.as_view()),
