@@ -73,7 +73,7 @@ def ensure_people(*, scope: Scope, people: Sequence[Identity], now: datetime) ->
     """External id -> person id; people who are not known yet are created, empty. Safe against itself."""
     require_transaction()
     wanted = sorted({each.external_id for each in people})
-    found = _find_people(scope, wanted)
+    found = find_people(scope=scope, external_ids=wanted)
     missing = [each for each in wanted if each not in found]
     if not missing:
         return found
@@ -87,7 +87,7 @@ def ensure_people(*, scope: Scope, people: Sequence[Identity], now: datetime) ->
                 "now": now,
             },
         )
-    return found | _find_people(scope, missing)
+    return found | find_people(scope=scope, external_ids=missing)
 
 
 def apply(*, scope: Scope, changes: Sequence[Change], now: datetime) -> None:
@@ -165,7 +165,8 @@ def _known(rows: list[Row]) -> list[Known]:
     return [Known(field, json.loads(value), occurred_at, source) for field, value, occurred_at, source in rows]
 
 
-def _find_people(scope: Scope, external_ids: Sequence[str]) -> dict[str, int]:
+def find_people(*, scope: Scope, external_ids: Sequence[str]) -> dict[str, int]:
+    """External id -> person id, of those who are known."""
     if not external_ids:
         return {}
     params = {"environment": scope.environment_id, "external_ids": list(external_ids)}

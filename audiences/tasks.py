@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from audiences import imports
+from audiences.backfill import runs
 
 RING_EXPIRES_SECONDS = 30
 _log = logging.getLogger(__name__)
@@ -39,3 +40,19 @@ def ring_import(run_id: int) -> None:
             _log.warning("The doorbell of import %s did not ring: %s", run_id, problem)
 
     transaction.on_commit(ring)
+
+
+@shared_task(name="audiences.tasks.ring_backfills")
+def ring_backfills(**_: Any) -> int:
+    """Ring for every run over Lamba's members that is due."""
+    found = runs.due(now=timezone.now())
+    for run_id in found:
+        run_backfill.apply_async(kwargs={"run_id": run_id}, expires=RING_EXPIRES_SECONDS)
+    return len(found)
+
+
+@shared_task(name="audiences.tasks.run_backfill")
+def run_backfill(*, run_id: int, **_: Any) -> None:
+    """Read pages for a while, then ring again."""
+    if runs.work(run_id=run_id, now=timezone.now()):
+        run_backfill.apply_async(kwargs={"run_id": run_id}, expires=RING_EXPIRES_SECONDS)

@@ -1,6 +1,7 @@
 """Tables of the app: who people are, what is known of them, and who was chosen."""
 
 from audiences.models.audiences import Audience, AudienceVersion
+from audiences.models.backfill import BackfillRun, LambaConnection, LambaMember
 from audiences.models.contacts import Contact, ContactSubject
 from audiences.models.facts import Fact, FactHistory, FactRecord, PersonFacts
 from audiences.models.imports import ImportFilePart, ImportProblem, ImportRun
@@ -11,6 +12,7 @@ from audiences.models.snapshots import Snapshot, SnapshotMember
 __all__ = [
     "Audience",
     "AudienceVersion",
+    "BackfillRun",
     "Contact",
     "ContactSubject",
     "Fact",
@@ -19,6 +21,8 @@ __all__ = [
     "ImportFilePart",
     "ImportProblem",
     "ImportRun",
+    "LambaConnection",
+    "LambaMember",
     "Person",
     "PersonFacts",
     "Segment",

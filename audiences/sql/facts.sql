@@ -305,6 +305,10 @@ records AS (
     DELETE FROM audiences_factrecord AS r USING deletions AS d
     WHERE r.environment_id = %(environment)s AND r.person_id = d.person_id AND r.occurred_at <= d.occurred_at
 ),
+members AS (
+    DELETE FROM audiences_lambamember AS m USING deletions AS d
+    WHERE m.environment_id = %(environment)s AND m.person_id = d.person_id AND m.told_at <= d.occurred_at
+),
 people AS (
     UPDATE audiences_person AS p
     SET email = '', name = '', given_name = '', family_name = '', locale = '', time_zone = '', country = '',
