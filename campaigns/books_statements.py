@@ -26,7 +26,7 @@ OMITTED: Final = ("digest",)  # of a live statement: the signature says more
 
 
 def issue(*, scope: Scope, campaign: Campaign, now: datetime) -> Statement | None:
-    """The next number, if the books are closed and say something else than the newest one; late events are explained."""
+    """The next number, if the books say something else than the newest one; late events are explained by it."""
     require_transaction()
     assert campaign.job is not None
     newest = latest(scope=scope, campaign=campaign)

@@ -38,9 +38,9 @@ def settle(*, scope: Scope, campaign_id: str, now: datetime) -> Campaign | None:
         finished_at=now,
         books_closed_at=now if closed else None,
     )
+    lifecycle.announce(scope=scope, move=move, actor=SYSTEM, now=now, facts=closing_facts(found))
     if closed:
         books_statements.issue(scope=scope, campaign=move.campaign, now=now)
-    lifecycle.announce(scope=scope, move=move, actor=SYSTEM, now=now, facts=closing_facts(found))
     return move.campaign
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from django.utils import timezone
 
-from campaigns import completion
+from campaigns import books_reports, completion
 from campaigns.models import Campaign
 from projects.scoping import Scope
 from webhooks.registry import Event, handles
@@ -29,3 +29,11 @@ def follow_pause(scope: Scope, events: Sequence[Event]) -> None:
 
 def _is_ours(scope: Scope, event: Event) -> bool:
     return Campaign.objects.within(scope).filter(public_id=event.data["subject"]).exists()
+
+
+@handles("campaign.sent")
+def compare_with_lamba(scope: Scope, events: Sequence[Event]) -> None:
+    """What Lamba counted is held against our books, where its payload names a campaign of ours and a number."""
+    for event in events:
+        if event.source == "lamba":
+            books_reports.note_lamba(scope=scope, event_id=event.id, data=event.data, now=timezone.now())

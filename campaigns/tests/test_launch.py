@@ -79,6 +79,7 @@ def test_a_launch_becomes_closed_books(
         ("campaign.updated", "done"),
         ("books.closed", "done"),
         ("campaign.completed", "done"),
+        ("statement.issued", "done"),
     ]
 
 
