@@ -21,6 +21,8 @@ ACTIONS: Final[dict[str, str]] = {
     "template.updated": "changed the draft of the template",
     "template.published": "published a template version",
     "template.archived": "archived the template",
+    "template.tested": "sent a test of the template",
+    "seed_list.changed": "changed a seed list",
     "audience.created": "created the audience",
     "audience.updated": "changed the audience",
     "audience.deleted": "deleted the audience",

@@ -88,6 +88,12 @@ def preview(*, scope: Scope, message: Message, person_id: str | None) -> Preview
     )
 
 
+def rendered(*, scope: Scope, content: rendering.Content, person_id: str | None) -> rendering.Rendered:
+    """The message as this person (or a sample) would get it."""
+    person = _person(scope, person_id)
+    return _render(content, people.merge_fields(person) if person else {"person": _STAND_IN})
+
+
 def sample_people(*, scope: Scope) -> list[Person]:
     """A few people to preview as: the newest."""
     return list(Person.objects.within(scope).filter(erased_at=None).order_by("-pk")[:SAMPLE_PEOPLE])

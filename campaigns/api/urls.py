@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from campaigns.api import campaigns, pacing, templates
+from campaigns.api import campaigns, pacing, templates, trials
 
 urlpatterns = [
     path("campaigns", campaigns.CampaignList.as_view()),
@@ -23,5 +23,8 @@ urlpatterns = [
     path("templates", templates.TemplateList.as_view()),
     path("templates/<str:template>", templates.TemplateItem.as_view()),
     path("templates/<str:template>/versions", templates.TemplateVersions.as_view()),
+    path("templates/<str:template>/test", trials.TemplateTest.as_view()),
+    path("seed-lists", trials.SeedLists.as_view()),
+    path("seed-lists/<str:seed_list>", trials.SeedListItem.as_view()),
     path("templates/<str:template>/preview", templates.TemplatePreview.as_view()),
 ]

@@ -1,6 +1,7 @@
 """Campaigns and the messages they carry."""
 
 from campaigns.models.campaign import Campaign, Channel, State
+from campaigns.models.seeds import SeedList
 from campaigns.models.template import Template, TemplateVersion
 
-__all__ = ["Campaign", "Channel", "State", "Template", "TemplateVersion"]
+__all__ = ["Campaign", "Channel", "SeedList", "State", "Template", "TemplateVersion"]
