@@ -32,6 +32,8 @@ _POINTERS: Final = {
     "#/ratePerMinute": "rate_per_minute",
     "#/acceptOverage": "accept_overage",
     "#/topic": "topic",
+    "#/trackOpens": "track_opens",
+    "#/trackClicks": "track_clicks",
     "#/frequencyCap/messages": "cap_messages",
     "#/frequencyCap/days": "cap_days",
     "#/holdOutPercent": "hold_out_percent",
@@ -74,6 +76,12 @@ class SetupForm(PacingFields):
     fold = forms.ChoiceField(label="Where the clocks go back", choices=FOLDS, required=False)
     topic = forms.ChoiceField(
         label="Topic", required=False, help_text="Who does not want it is left out, and its link ends only this."
+    )
+    track_opens = forms.BooleanField(
+        label="Count opens", required=False, help_text="Mail only. Programs that fetch every picture count as well."
+    )
+    track_clicks = forms.BooleanField(
+        label="Count clicks", required=False, help_text="Mail only. Links lead through a signed address of ours."
     )
     rate_per_minute = forms.IntegerField(
         label="Pace limit",
@@ -140,6 +148,8 @@ class SetupForm(PacingFields):
             "accept_overage": campaign.accept_overage,
             **_exclusions_initial(campaign),
             "topic": campaign.topic.slug if campaign.topic else "",
+            "track_opens": campaign.track_opens,
+            "track_clicks": campaign.track_clicks,
             **pacing_initial(campaign),
         }
 
@@ -170,6 +180,8 @@ class SetupForm(PacingFields):
             "rate_per_minute": values["rate_per_minute"],
             "accept_overage": values["accept_overage"] or None,
             "topic": values["topic"] or None,
+            "track_opens": values["track_opens"],
+            "track_clicks": values["track_clicks"],
             **_exclusions_of(values),
             **pacing_values(values),
         }

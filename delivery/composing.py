@@ -8,11 +8,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from delivery import mime, rendering, skeleton
+from delivery import mime, rendering, skeleton, tracking
 from delivery.mime import Envelope, Letterhead
 from delivery.models import SendJob
 from delivery.rendering import Compiled, Content
 from delivery.skeleton import Skeleton, Unusual
+from delivery.tracking import Rewrite
 from projects.scoping import Scope
 
 SKELETONS_KEPT = 128
@@ -21,9 +22,10 @@ SKELETONS_KEPT = 128
 class Composer:
     """The messages of one job."""
 
-    def __init__(self, *, content: Content, feedback_id: str) -> None:
+    def __init__(self, *, content: Content, feedback_id: str, rewrite: Rewrite | None = None) -> None:
         self._template = rendering.compile(content)
-        self._skeleton = _skeleton(self._template)
+        self._rewrite = rewrite  # of a tracked job: every link is the person's own, so there is no skeleton
+        self._skeleton = _skeleton(self._template) if rewrite is None else None
         self._letterhead = Letterhead(content=content, feedback_id=feedback_id)
 
     @property
@@ -45,7 +47,7 @@ class Composer:
         date: bytes,
     ) -> Envelope:
         """The whole message. RenderFailed when the template can't be filled, BadAddress when nobody can get it."""
-        subject, text, html = self._parts(fields, unsubscribe_url)
+        subject, text, html = self._parts(fields, unsubscribe_url, position)
         return self._letterhead.assemble(
             position=position,
             recipient=recipient,
@@ -57,7 +59,7 @@ class Composer:
             date=date,
         )
 
-    def _parts(self, fields: Mapping[str, Any], unsubscribe_url: str) -> tuple[str, bytes, bytes]:
+    def _parts(self, fields: Mapping[str, Any], unsubscribe_url: str, position: int) -> tuple[str, bytes, bytes]:
         if self._skeleton is not None:
             try:
                 subject, text, html = self._skeleton.fill(fields, {"unsubscribe_url": unsubscribe_url})
@@ -66,13 +68,15 @@ class Composer:
             else:
                 return rendering.one_line(subject), text, html
         made = self._template.render({"person": fields}, unsubscribe_url=unsubscribe_url)
-        return made.subject, mime.quoted_printable(made.text), mime.quoted_printable(made.html)
+        html_text = self._rewrite(made.html, position) if self._rewrite is not None else made.html
+        return made.subject, mime.quoted_printable(made.text), mime.quoted_printable(html_text)
 
 
 def composer_of(*, scope: Scope, job: SendJob) -> Composer:
     """The composer of a job's mail: whenever it is asked for, it makes the same bytes."""
     feedback_id = f"{job.public_id}:{scope.project}:{job.channel}:lamba"
-    return Composer(content=Content(**job.content), feedback_id=feedback_id)
+    rewrite = tracking.rewriter(scope=scope, job=job)
+    return Composer(content=Content(**job.content), feedback_id=feedback_id, rewrite=rewrite)
 
 
 @lru_cache(maxsize=SKELETONS_KEPT)

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from audiences import contacts
 from audit import ledger
 from delivery import balances, consent, news, statements, tokens
 from delivery.accounts import Account, Overlay
+from delivery.breaker import Notes
 from delivery.merging import TYPES, Fact, Standing, merge
 from delivery.models import SendJob, Suppression
 from delivery.windows import HARD_CODES
@@ -23,6 +25,7 @@ from webhooks.registry import Event, NotYet
 
 TEXT_CHARS_MAX = 300
 Place = tuple[int, int]  # job, position
+_CONTACTS = {"message.opened": contacts.record_opened, "message.clicked": contacts.record_clicked}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ def record(*, scope: Scope, events: Sequence[Event], now: datetime) -> int:
             raise NotYet(f"message {message.place[1]} of job {message.place[0]} is in flight")
         message.after = merge(message.before, [receipt.fact for receipt in message.receipts])
     _write(scope, [message for message in messages.values() if message.after != message.before])
+    _tell_contacts(scope, messages.values())
     _post(scope, messages.values(), now)
     _act_on_consent(scope, messages.values(), now)
     news.publish(scope=scope, receipts=receipts, people={m.place: m.person_id for m in messages.values()}, now=now)
@@ -165,6 +169,21 @@ def _write(scope: Scope, changed: Sequence[_Message]) -> None:
     )
 
 
+def _tell_contacts(scope: Scope, messages: Iterable[_Message]) -> None:
+    """Who opened or clicked, for the rules that ask about it. Before the books, in the order of the locks."""
+    found: dict[tuple[int, str], dict[int, datetime]] = defaultdict(dict)
+    for message in messages:
+        for receipt in message.receipts:
+            if receipt.event.type in _CONTACTS:
+                people, moment = found[message.place[0], receipt.event.type], receipt.event.occurred_at
+                people[message.person_id] = min(moment, people.get(message.person_id, moment))
+    subjects = dict(SendJob.objects.within(scope).filter(pk__in={job for job, _ in found}).values_list("pk", "subject"))
+    for (job_id, kind), people in sorted(found.items()):
+        record = _CONTACTS[kind]
+        ids = sorted(people)
+        record(scope=scope, subject=subjects[job_id], person_ids=ids, at=[people[each] for each in ids])
+
+
 def _post(scope: Scope, messages: Iterable[_Message], now: datetime) -> None:
     """Ledger and counters of every job that something changed in, jobs in order of their ids."""
     by_job: dict[int, list[_Message]] = defaultdict(list)
@@ -176,6 +195,7 @@ def _post(scope: Scope, messages: Iterable[_Message], now: datetime) -> None:
         if moved:
             new = ledger.post(scope=scope, job_id=job_id, postings=[_posting(message) for message in moved], now=now)
             assert new == len(moved), "a receipt is new once, so its posting is"
+        _note(scope, job_id, changed)
         changes: Counter[Account] = Counter()
         for message in moved:
             changes[message.before.account] -= 1
@@ -187,6 +207,19 @@ def _post(scope: Scope, messages: Iterable[_Message], now: datetime) -> None:
             overlays=_overlays(changed),
             now=now,
         )
+
+
+def _note(scope: Scope, job_id: int, changed: Iterable[_Message]) -> None:
+    """Bounces and complaints, for the stop rules."""
+    notes = Notes()
+    for message in changed:
+        bounced = message.after.account is Account.BOUNCED and message.before.account is not Account.BOUNCED
+        complained = bool(message.after.overlays & ~message.before.overlays & Overlay.COMPLAINED)
+        if bounced or complained:
+            note = notes.of(message.address)
+            note.bounced += bounced
+            note.complained += complained
+    notes.write(scope=scope, job_id=job_id)
 
 
 def _posting(message: _Message) -> ledger.Posting:

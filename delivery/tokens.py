@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from django.conf import settings
 
 TOKEN_LENGTH = 26
-Purpose = Literal["message", "unsubscribe"]
-_MARKS: dict[Purpose, bytes] = {"message": b"\x4d\x73\x67\x31", "unsubscribe": b"\x55\x6e\x73\x31"}
+Purpose = Literal["message", "unsubscribe", "open", "click"]
+_MARKS: dict[Purpose, bytes] = {"message": b"Msg1", "unsubscribe": b"Uns1", "open": b"Opn1", "click": b"Clk1"}
 _lock = threading.Lock()
 
 

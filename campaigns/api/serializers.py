@@ -78,6 +78,12 @@ class CampaignBody(StrictSerializer):
     topic = serializers.CharField(
         max_length=40, required=False, allow_null=True, help_text="Slug. Who does not want it is left out."
     )
+    trackOpens = serializers.BooleanField(
+        source="track_opens", required=False, help_text="A pixel. Programs that fetch everything count as well."
+    )
+    trackClicks = serializers.BooleanField(
+        source="track_clicks", required=False, help_text="Links lead through a signed address of ours."
+    )
 
 
 class CampaignPatch(CampaignBody):
@@ -136,6 +142,8 @@ class CampaignRead(serializers.Serializer[Campaign]):
     totalCap = serializers.IntegerField(source="total_cap")
     sendingRules = serializers.SerializerMethodField()
     topic = serializers.CharField(source="topic.slug", default=None)
+    trackOpens = serializers.BooleanField(source="track_opens")
+    trackClicks = serializers.BooleanField(source="track_clicks")
     snapshotId = serializers.CharField(source="snapshot.public_id", default=None)
     jobId = serializers.CharField(source="job.public_id", default=None)
     blockers = serializers.ListField(

@@ -7,7 +7,7 @@ several at a time. Resend also gets an idempotency key. What got no clear answer
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import formataddr
 from typing import Any, Final
@@ -17,6 +17,7 @@ from anymail.exceptions import AnymailAPIError, AnymailError, AnymailRecipientsR
 from django.core.mail import EmailMultiAlternatives, get_connection
 from urllib3.exceptions import NewConnectionError
 
+from delivery import tracking
 from delivery.channels import ways
 from delivery.channels.base import DETAIL_CHARS_MAX, Handed, Kind, Outcome
 from delivery.channels.ways import Piece
@@ -62,6 +63,7 @@ class EspWay:
 
     def __init__(self, scope: Scope, job: SendJob, content: Content, connection: Connection) -> None:
         self._scope, self._job, self._content, self._connection = scope, job, content, connection
+        self._rewrite = tracking.rewriter(scope=scope, job=job)
         self._backend, self._template = BACKENDS[connection.provider.name], compile(content)
 
     def ready(self) -> None:
@@ -84,7 +86,10 @@ class EspWay:
             wire_address(piece.member.address)
         except BadAddress as problem:
             raise RenderFailed(str(problem)) from None
-        return self._template.render(piece.fields, unsubscribe_url=piece.unsubscribe_url)
+        made = self._template.render(piece.fields, unsubscribe_url=piece.unsubscribe_url)
+        if self._rewrite is None:
+            return made
+        return replace(made, html=self._rewrite(made.html, piece.member.position))
 
     def _send(self, part: Part, until: float) -> tuple[dict[int, Outcome], str]:
         """Outcomes by position, and why the provider takes nothing from anybody, if so."""

@@ -38,6 +38,8 @@ CONSOLE: dict[str, tuple[Permission | None, Permission | None]] = {
     "templates/new/": ("templates.write", "templates.write"),
     "templates/copy/": (None, "templates.write"),
     "templates/frame/<token>/": ("people.read", None),
+    "templates/seeds/": ("console.read", "templates.write"),
+    "templates/<template>/test/": (None, "templates.write"),
     "templates/<template>/": ("console.read", "templates.write"),
     "templates/<template>/versions/<number>/": ("console.read", None),
     # audiences
@@ -80,6 +82,8 @@ CONSOLE: dict[str, tuple[Permission | None, Permission | None]] = {
     "people/<person>/consent/": ("people.read", "suppressions.write"),
     # limits
     "plan/": ("limits.read", None),
+    "plan/reservations/": ("limits.read", None),
+    "plan/reservations.csv": ("limits.read", None),
     "plan/change/": (None, "billing.manage"),
     "plan/add-ons/": (None, "billing.manage"),
     "plan/add-ons/end/": (None, "billing.manage"),
@@ -139,6 +143,9 @@ REST: dict[str, dict[str, Permission]] = {
     "templates": {"GET": "console.read", "POST": "templates.write"},
     "templates/<template>": {"GET": "console.read", "PATCH": "templates.write", "DELETE": "templates.write"},
     "templates/<template>/versions": {"GET": "console.read", "POST": "templates.write"},
+    "templates/<template>/test": {"POST": "templates.write"},
+    "seed-lists": {"GET": "console.read", "POST": "templates.write"},
+    "seed-lists/<seed_list>": {"DELETE": "templates.write"},
     "templates/<template>/preview": {"POST": "people.read"},
     # audiences
     "audiences": {"GET": "console.read", "POST": "audiences.write"},
@@ -162,6 +169,9 @@ REST: dict[str, dict[str, Permission]] = {
     "segments/<segment>/members": {"GET": "people.read", "POST": "people.write"},
     "audiences/<audience>/snapshots": {"GET": "console.read", "POST": "audiences.write"},
     "snapshots/<snapshot_id>": {"GET": "console.read"},
+    "snapshots/<snapshot_id>/members.csv": {"GET": "people.export"},
+    "snapshots/<snapshot_id>/diff": {"GET": "people.read"},
+    "snapshots/<snapshot_id>/diff.csv": {"GET": "people.export"},
     "snapshots/<snapshot_id>/members": {"GET": "people.read"},
     # delivery
     "jobs/<job>": {"GET": "console.read"},
@@ -186,6 +196,7 @@ REST: dict[str, dict[str, Permission]] = {
     "captured-mails/<mail>": {"GET": "people.read"},
     # limits
     "limits": {"GET": "limits.read"},
+    "reservations": {"GET": "limits.read"},
     "plan": {"GET": "limits.read", "PATCH": "billing.manage"},
     "add-ons": {"GET": "limits.read", "POST": "billing.manage"},
     "add-ons/<sku>": {"DELETE": "billing.manage"},
@@ -241,5 +252,7 @@ OPEN: dict[str, str] = {
     "api/v1/inbox/unread": "an inbox token is the permission",
     "api/v1/inbox/stream": "an inbox token is the permission",
     "api/v1/sms/<connection>/<token>": "every call is signed with the provider's secret",
+    "c/<sealed>": "a link in a mail, under our signature with the address that it leads to",
+    "o/<token>": "the pixel of a mail, sealed by the link key",
     "u/<token>": "the link in a mail is the permission, sealed by the link key",
 }
