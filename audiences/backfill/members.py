@@ -32,7 +32,9 @@ def read(item: Any, *, source: str, at: datetime) -> Told:
     parts = [item, *(item[name] for name in ("user", "profile") if isinstance(item.get(name), Mapping))]
     said = {name: part[name] for part in reversed(parts) for name in _PROFILE if name in part}
     for name, spellings in _SPELLINGS.items():
-        said |= {name: part[each] for part in reversed(parts) for each in reversed(spellings) if each in part}
+        found = [part[each] for part in parts for each in spellings if each in part]
+        if found:
+            said[name] = found[0]
     if "userId" not in said:
         user = item.get("user")
         said["userId"] = user["id"] if isinstance(user, Mapping) and "id" in user else item.get("id")
