@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from delivery import finishing, statements, tokens, windows
+from delivery import breaker, finishing, statements, tokens, windows
 from delivery.channels import email_channel, ways
 from delivery.channels.base import Channel, ChannelDown, Handed, Outcome
 from delivery.channels.ways import Way
@@ -116,6 +116,8 @@ def _step(
             connection.close()
             time.sleep(OUTAGE_WAIT_SECONDS)
             continue
+        if any(outcome.kind not in ("accepted", "deferred") for outcome in outcomes):
+            breaker.check(scope=desk.scope, job=desk.job, now=desk.clock())
         if not wait:
             return opened
         window, outcomes = None, ()

@@ -10,6 +10,7 @@ from django.db.models import F
 from audiences import contacts
 from audiences.models import Snapshot
 from audit import ledger
+from delivery import breaker
 from delivery.models import JobCounters, JobState, SendJob, Topic
 from delivery.progress import Progress, Stuck, progress, why_stuck
 from delivery.rendering import Content
@@ -109,6 +110,7 @@ def pause(*, scope: Scope, job: SendJob, now: datetime) -> SendJob:
 def resume(*, scope: Scope, job: SendJob, now: datetime) -> SendJob:
     """`sending` again. Nobody is repeated: chunks go on behind their watermark."""
     changes = {"resumed_at": now, "held_until": None, "held_reason": ""}
+    breaker.begin_anew(scope=scope, job_id=job.pk)
     return _move(scope, job, {JobState.PAUSED, JobState.PAUSING}, JobState.SENDING, "resume", now, **changes)
 
 

@@ -1,8 +1,8 @@
 """Send jobs and their chunks (control plane), messages and receipts (data plane), and what people decided.
 
-Message, Receipt, JobMinute, CapturedMail and ConsentEvent are mass tables: they carry no foreign keys to other scoped
-tables (each would cost a trigger a row). Their scope holds by construction: every row is written with the environment
-of the job or endpoint it came through, and `evidence.foreign_rows` counts the exceptions.
+Message, Receipt, JobMinute, JobDomain, CapturedMail and ConsentEvent are mass tables: they carry no foreign keys to
+other scoped tables (each would cost a trigger a row). Their scope holds by construction: every row is written with the
+environment of the job or endpoint it came through, and `evidence.foreign_rows` counts the exceptions.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -11,6 +11,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Lower
 
 from delivery.accounts import EXCEPTIONAL
+from delivery.breaker_models import JobDomain
 from delivery.channel_models import ChannelSettings, InboxItem
 from delivery.pacing.models import DomainPace, PaceDay
 from delivery.topic_models import Topic, TopicChoice
@@ -26,6 +27,7 @@ __all__ = [
     "InboxItem",
     "Installation",
     "JobCounters",
+    "JobDomain",
     "JobMinute",
     "JobState",
     "Message",
@@ -79,6 +81,9 @@ class SendJob(ScopedModel):
     held_until = models.DateTimeField(null=True)  # nobody is claimed until then; `held_code` says why
     held_code = models.CharField(max_length=20, default="", db_default="")  # send_window, wave; else the provider
     held_reason = models.CharField(max_length=300, default="")
+    stop_code = models.CharField(max_length=20, default="", db_default="")  # the rule that paused it: breaker.RULES
+    stop_reason = models.CharField(max_length=300, default="", db_default="")
+    stop_base = models.JSONField(default=list, db_default=[])  # counts at the last resume after a stop; sql `tallies`
 
     class Meta(ScopedModel.Meta):
         constraints = [

@@ -23,6 +23,7 @@ StuckCode = Literal[
     "send_window",
     "wave",
     "turns_waiting",
+    "stopped",
 ]
 
 
@@ -127,6 +128,8 @@ def _pace(series: tuple[Minute, ...], now: datetime) -> int:
 
 
 def _why_stuck(scope: Scope, job: SendJob, counters: JobCounters, now: datetime) -> Stuck | None:
+    if job.stop_code and job.state in (JobState.PAUSING, JobState.PAUSED):
+        return Stuck("stopped", f"It stopped itself: {job.stop_reason}", "Find the cause, then resume or cancel.")
     if job.state not in OPEN_STATES:
         return None
     if job.held_until is not None and job.held_until > now:

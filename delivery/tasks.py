@@ -5,8 +5,8 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
+from delivery import breaker, leases, ringing
 from delivery import deliver as engine
-from delivery import leases, ringing
 
 RING_EXPIRES_SECONDS = 10
 
@@ -26,6 +26,11 @@ def ring_jobs(**_: Any) -> None:
 @shared_task(name="delivery.tasks.expire_leases")
 def expire_leases(**_: Any) -> None:
     leases.expire(now=timezone.now())
+
+
+@shared_task(name="delivery.tasks.check_stop_rules")
+def check_stop_rules(**_: Any) -> None:
+    breaker.sweep(now=timezone.now())
 
 
 def ring(job_id: int) -> None:

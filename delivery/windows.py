@@ -17,6 +17,7 @@ from audiences.reasons import REASONS
 from audit import ledger
 from delivery import balances, consent, retries, statements
 from delivery.accounts import Account
+from delivery.breaker import Notes
 from delivery.channels.base import Outcome
 from delivery.models import SendJob, Suppression
 from delivery.pacing.turnstile import SKIPPED, Turnstile, turnstile
@@ -76,6 +77,7 @@ class Changes:
     moved: Counter[Account] = field(default_factory=Counter)
     outcomes: Counter[Account] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)
+    notes: Notes = field(default_factory=Notes)
     retrying: int = 0
 
     def move(self, key: str, source: Account, target: Account, count: int, reason: str = "") -> None:
@@ -89,6 +91,7 @@ class Changes:
             return
         new = ledger.post(scope=scope, job_id=job_id, postings=self.postings, now=now)
         assert new == len(self.postings), "the fence lets every window be written once"
+        self.notes.write(scope=scope, job_id=job_id)
         balances.minute(environment_id=scope.environment_id, job_id=job_id, outcomes=self.outcomes, now=now)
         balances.move(job_id=job_id, changes=self.moved, retrying=self.retrying, late=self.late, now=now)
 
@@ -219,7 +222,18 @@ def settle(
         for member, each in zip(window.members, decided, strict=True)
         if each.account in (Account.ACCEPTED, Account.UNCERTAIN)
     ]
+    if job.channel == "email":
+        _note(changes, window, decided)
     contacts.record(scope=scope, subject=job.subject, person_ids=reached, at=now)
+
+
+def _note(changes: Changes, window: Window, decided: Sequence["_Decided"]) -> None:
+    """The final ones, by domain. One that waits for another attempt is counted when that has ended."""
+    for member, each in zip(window.members, decided, strict=True):
+        if each.next_at is None:
+            note = changes.notes.of(member.address)
+            note.attempted += 1
+            note.refused += each.account in (Account.REJECTED, Account.FAILED)
 
 
 def suppress_hard_bounces(
