@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from django.contrib.auth.models import User
+
 from audit import chain
 from campaigns import previews, templates
 from campaigns.models import Template
@@ -24,6 +26,7 @@ from lamba_campaigns.lib.sql import durable
 from projects.scoping import Actor, Scope
 
 MARK: Final = "[Test] "
+TRIAL_RATE: Final = "20/hour"  # of one person or key
 NO_JOB: Final = 0  # a test belongs to no send job; its Message-ID says so
 POSITIONS: Final = 2**31 - 1
 
@@ -101,6 +104,14 @@ def send(
     return [
         Trial(address, each.kind, each.detail or each.code) for address, each in zip(addresses, outcomes, strict=True)
     ]
+
+
+def own_address(actor: Actor) -> list[str]:
+    """The address that a person signs in with; none for a key."""
+    if actor.kind != "user":
+        return []
+    found = User.objects.filter(pk=actor.id.removeprefix("usr_")).values_list("email", flat=True)
+    return [address for address in found if address]
 
 
 def _marked(rendered: rendering.Rendered) -> rendering.Rendered:

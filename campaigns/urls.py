@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from campaigns.views import actions, campaigns, evidence, overview, plan, templates
+from campaigns.views import actions, campaigns, evidence, overview, plan, templates, trials
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -32,6 +32,8 @@ urlpatterns = [
     path("templates/new/", templates.template_new, name="template-new"),
     path("templates/copy/", templates.template_copy, name="template-copy"),
     path("templates/frame/<str:token>/", templates.template_frame, name="template-frame"),
+    path("templates/seeds/", trials.seed_lists, name="seed-lists"),
+    path("templates/<str:template>/test/", trials.template_test, name="template-test"),
     path("templates/<str:template>/", templates.template_detail, name="template-detail"),
     path("templates/<str:template>/versions/<int:number>/", templates.template_version, name="template-version"),
 ]

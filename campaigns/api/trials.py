@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -15,9 +14,7 @@ from campaigns.models.seeds import SEEDS_MAX
 from lamba_campaigns.web.idempotency import idempotent
 from lamba_campaigns.web.rate import require_rate
 from lamba_campaigns.web.rest import RestView, StrictSerializer, validated
-from projects.scoping import Actor
 
-TRIAL_RATE = "20/hour"  # of one person or key
 IDEMPOTENCY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)
 
 
@@ -99,22 +96,16 @@ class TemplateTest(RestView):
         values = validated(TrialBody, request)
         found = templates.find(scope=self.scope, template_id=template)
         named = values.get("seed_list")
-        require_rate("trial", self.actor.id, rate=TRIAL_RATE)
+        require_rate("trial", self.actor.id, rate=trials.TRIAL_RATE)
         sent = trials.send(
             scope=self.scope,
             actor=self.actor,
             template=found,
             message=templates.current(scope=self.scope, template=found),
-            addresses=seeds.find(scope=self.scope, seed_list=named).addresses if named else own_address(self.actor),
+            addresses=seeds.find(scope=self.scope, seed_list=named).addresses
+            if named
+            else trials.own_address(self.actor),
             person_id=values.get("person"),
             now=timezone.now(),
         )
         return Response({"items": [each.as_json() for each in sent]})
-
-
-def own_address(actor: Actor) -> list[str]:
-    """The address that a person signs in with; none for a key."""
-    if actor.kind != "user":
-        return []
-    found = User.objects.filter(pk=actor.id.removeprefix("usr_")).values_list("email", flat=True)
-    return [address for address in found if address]

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from audiences import people
-from campaigns import previews, promotion, templates
+from campaigns import previews, promotion, seeds, templates, trials
 from campaigns.forms import TemplateForm
 from campaigns.models import Campaign, Template, TemplateVersion
 from campaigns.templates import Message
@@ -216,6 +216,8 @@ def _editor(
         "next_number": template.latest_number + 1 if template else 1,
         "next_label": str(template.latest_number + 1 if template else 1),
         "latest_label": str(template.latest_number if template else 0),
+        "seed_lists": seeds.lists(scope=request.scope) if template else [],
+        "own_address": next(iter(trials.own_address(request.actor)), "") if template else "",
         "writes": request.access.may("templates.write") and not (template and template.status == "archived"),
         "problem": problem,
     }
