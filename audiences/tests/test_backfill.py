@@ -128,7 +128,8 @@ def test_429_is_waited_out_as_asked(now: datetime, lamba: Lamba, work: Work) -> 
 
 
 @pytest.mark.parametrize(
-    "fault", [(500, {}, b'{"traceId": "00-5"}'), (200, {"Cut": "yes"}, b'{"items": [{"userId'), (200, {}, b'{"items": [')],
+    "fault",
+    [(500, {}, b'{"traceId": "00-5"}'), (200, {"Cut": "yes"}, b'{"items": [{"userId'), (200, {}, b'{"items": [')],
     ids=["500", "cut off", "no JSON"],
 )  # fmt: skip
 def test_what_may_go_away_is_tried_again_from_the_same_cursor(
@@ -209,7 +210,7 @@ def test_a_run_goes_on_where_a_lost_worker_stopped(
     assert (run.state, run.page_count, run.cursor) == ("running", 1, "v1:3")
     assert not runs.work(run_id=run.pk, now=now + timedelta(seconds=10))  # its lease still holds
     lamba.asked.clear()
-    runs.work(run_id=run.pk, now=now + runs.LEASE)
+    runs.work(run_id=run.pk, now=now + 2 * runs.LEASE)
     run.refresh_from_db()
     assert (run.state, run.member_count, run.created_count) == ("done", 7, 7)
     assert [given.get("cursor") for _, path, given in lamba.asked if path == "/v1/admin/members"] == ["v1:3", "v1:6"]
@@ -255,10 +256,8 @@ def test_a_cancelled_run_keeps_what_it_read_and_reads_no_more(
 
 
 def test_two_runs_at_once_are_refused(here: Scope, actor: Actor, now: datetime, access: LambaConnection) -> None:
-    from django.db import transaction
-
     runs.start(scope=here, actor=actor, now=now)
-    with pytest.raises(Conflict, match="already"), transaction.atomic():
+    with pytest.raises(Conflict, match="already"):
         runs.start(scope=here, actor=actor, now=now)
 
 
@@ -284,13 +283,14 @@ def test_the_secret_is_encrypted_and_kept_by_an_empty_one(
         connection.save(scope=here, actor=actor, access=again, state_version=7, now=now)
     connection.save(scope=here, actor=actor, access=again, state_version=1, now=now)
     assert work().state == "done"
-    assert not AuditEntry.objects.filter(after__icontains="s3cret").exists()
+    assert not [entry for entry in AuditEntry.objects.all() if b"s3cret" in bytes(entry.canonical)]
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [("auth_url", "http://10.0.0.1"), ("api_url", "ftp://x"), ("api_url", "https://api.uselamba.com/v1"),
-     ("members_path", "v1"), ("members_path", "/v1?x=1"), ("cursor_parameter", "a b"), ("page_size", 0), ("client_id", " ")],
+     ("members_path", "v1"), ("members_path", "/v1?x=1"), ("cursor_parameter", "a b"), ("page_size", 0),
+     ("client_id", " ")],
 )  # fmt: skip
 def test_wrong_access_is_refused_by_its_field(here: Scope, actor: Actor, now: datetime, field: str, value: Any) -> None:
     right = {"auth_url": "https://id.uselamba.com", "api_url": "https://api.uselamba.com", "client_id": "x"}
