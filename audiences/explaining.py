@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from audiences import facts, nearest, people, remembering
 from audiences.channels import CHANNEL_BITS
@@ -20,7 +20,6 @@ from audiences.reasons import LABELS, REASONS, SENTENCES
 from audiences.rules.ast import Rule
 from audiences.rules.clock import Clock
 from audiences.rules.explain import Truth, evaluate
-from audiences.rules.fields import REACHED_PREFIX
 from audiences.rules.parse import parse
 from audiences.rules.reading import facts_of
 from audiences.rules.vocabulary import load
@@ -28,20 +27,6 @@ from audit import chain
 from lamba_campaigns.lib.errors import NotFound
 from lamba_campaigns.lib.sql import durable
 from projects.scoping import Actor, Scope
-
-# Rule field -> the fact that it is a projection of, where the names differ.
-_FACT_OF: Final = {
-    "lifecycle_at": "lifecycle",
-    "last_session": "session",
-    "session_count": "session",
-    "session_events": "session",
-    "address_state": "email",
-    "loyalty": "trait.loyalty",
-}
-_NO_FACT: Final = frozenset(
-    {"created", "external_id", "last_contacted", "last_opened", "last_clicked", "received", "opened", "clicked"}
-    | {"contact_events", "audience"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +108,7 @@ def explain_then(*, scope: Scope, snapshot: Snapshot, person: Person) -> Explana
     vocabulary = load(scope, versions=snapshot.nested)
     clock = Clock(snapshot.taken_at, scope.zone)
     rule = parse(version.rule)
-    then = remembering.remember(scope=scope, person=person, taken=snapshot, vocabulary=vocabulary)
+    then = remembering.remember(scope=scope, people=[person], taken=snapshot, vocabulary=vocabulary)[person.pk]
     truth = evaluate(rule, then.facts, clock=clock, vocabulary=vocabulary)
     row = remembering.member(snapshot=snapshot, person=person)
     if row:
@@ -249,16 +234,9 @@ def _with_origins(truth: Truth, known: Sequence[Known], *, wanted: bool) -> Node
     below = wanted != (truth.mode == "none")
     children = tuple(_with_origins(child, known, wanted=below) for child in truth.children)
     inside = tuple(_with_origins(tree, known, wanted=True) for tree in truth.inside)
-    return Node(truth, None if truth.mode else _origin(truth.field, known), truth.holds == wanted, children, inside)
-
-
-def _origin(field: str, known: Sequence[Known]) -> Known | None:
-    """The newest fact behind a field: `role` stands for `roles` and every `role.…`."""
-    if field in _NO_FACT:
-        return None
-    name = "lifecycle" if field.startswith(REACHED_PREFIX) else _FACT_OF.get(field, field)
-    found = [each for each in known if each.field in (name, f"{name}s") or each.field.startswith(f"{name}.")]
-    return max(found, key=lambda each: (each.occurred_at, each.source), default=None)
+    return Node(
+        truth, None if truth.mode else remembering.origin(truth.field, known), truth.holds == wanted, children, inside
+    )
 
 
 def _reason(scope: Scope, person: Person, channel: str) -> str:

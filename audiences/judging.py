@@ -18,7 +18,7 @@ EVERYBODY: Final = compose.SQL("")
 
 
 def judged(
-    then: str,
+    then: str | compose.Composable,
     *,
     scope: Scope,
     rule: Compiled,
@@ -31,7 +31,7 @@ def judged(
     kept: Mapping[str, compose.Composable] | None = None,
     in_order: bool = False,
 ) -> tuple[compose.Composable, dict[str, Any]]:
-    """`judge`, followed by the statement `then`, with its parameters. `kept` are further columns."""
+    """`judge`, followed by `then` (a statement or its name), with its parameters. `kept` are further columns."""
     parts = leaving_out.parts(exclusions, salt=salt, vocabulary=vocabulary, now=now)
     address = compose.SQL(ADDRESSES[channel])
     columns = {"address": address, **(kept or {})}
@@ -53,4 +53,5 @@ def judged(
         "environment": scope.environment_id,
         "channel": CHANNEL_BITS[channel],
     }
-    return compose.SQL("\n").join([judge, statements.composed(then)]), params
+    follows = statements.composed(then) if isinstance(then, str) else then
+    return compose.SQL("\n").join([judge, follows]), params

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from audiences.api import audiences, imports, people, segments, snapshots
+from audiences.api import audiences, comparisons, imports, people, segments, snapshots
 
 urlpatterns = [
     path("audiences", audiences.AudienceList.as_view()),
@@ -21,10 +21,17 @@ urlpatterns = [
     path("imports/<str:import_id>/cancel", imports.ImportCancel.as_view()),
     path("imports/<str:import_id>/problems", imports.ImportProblems.as_view()),
     path("imports/<str:import_id>/problems.csv", imports.ImportProblemsCsv.as_view()),
+    path("lamba-access", backfill.LambaAccess.as_view()),
+    path("backfills", backfill.BackfillList.as_view()),
+    path("backfills/<str:run>", backfill.BackfillDetail.as_view()),
+    path("backfills/<str:run>/cancel", backfill.BackfillCancel.as_view()),
     path("segments", segments.SegmentList.as_view()),
     path("segments/<str:segment>", segments.SegmentDetail.as_view()),
     path("segments/<str:segment>/members", segments.SegmentMembers.as_view()),
     path("audiences/<str:audience>/snapshots", snapshots.AudienceSnapshots.as_view()),
     path("snapshots/<str:snapshot_id>", snapshots.SnapshotDetail.as_view()),
     path("snapshots/<str:snapshot_id>/members", snapshots.SnapshotMembers.as_view()),
+    path("snapshots/<str:snapshot_id>/members.csv", snapshots.SnapshotMembersCsv.as_view()),
+    path("snapshots/<str:snapshot_id>/diff", comparisons.SnapshotDiff.as_view()),
+    path("snapshots/<str:snapshot_id>/diff.csv", comparisons.SnapshotDiffCsv.as_view()),
 ]

@@ -31,21 +31,21 @@ CROSS JOIN LATERAL (
 WHERE s.environment_id = %(environment)s
 
 -- name: remember
--- What stood for one person when a snapshot read the facts: of every field the newest of what was visible then.
-SELECT field, value::text, occurred_at, source
+-- What stood for people when a snapshot read the facts: of every field the newest of what was visible then.
+SELECT person_id, field, value::text, occurred_at, source
 FROM (
     SELECT
-        field, value, occurred_at, source,
-        row_number() OVER (PARTITION BY field ORDER BY occurred_at DESC, source COLLATE "C" DESC) AS age
+        person_id, field, value, occurred_at, source,
+        row_number() OVER (PARTITION BY person_id, field ORDER BY occurred_at DESC, source COLLATE "C" DESC) AS age
     FROM (
-        SELECT field, value, occurred_at, source
+        SELECT person_id, field, value, occurred_at, source
         FROM audiences_facthistory
-        WHERE environment_id = %(environment)s AND person_id = %(person)s
+        WHERE environment_id = %(environment)s AND person_id = ANY(%(people)s)
             AND pg_visible_in_snapshot(transaction, %(watermark)s::pg_snapshot)
         UNION ALL
-        SELECT each.key, each.value, r.occurred_at, r.source
+        SELECT r.person_id, each.key, each.value, r.occurred_at, r.source
         FROM audiences_factrecord AS r, jsonb_each(r.values) AS each
-        WHERE r.environment_id = %(environment)s AND r.person_id = %(person)s
+        WHERE r.environment_id = %(environment)s AND r.person_id = ANY(%(people)s)
             AND pg_visible_in_snapshot(r.transaction, %(watermark)s::pg_snapshot)
     ) AS told
 ) AS ranked
@@ -53,14 +53,14 @@ WHERE age = 1
 
 -- name: remember_events
 -- Sessions and stages that were visible then.
-SELECT field, value #>> '{}', occurred_at
+SELECT person_id, field, value #>> '{}', occurred_at
 FROM audiences_facthistory
-WHERE environment_id = %(environment)s AND person_id = %(person)s AND field IN ('session', 'lifecycle')
+WHERE environment_id = %(environment)s AND person_id = ANY(%(people)s) AND field IN ('session', 'lifecycle')
     AND pg_visible_in_snapshot(transaction, %(watermark)s::pg_snapshot)
 UNION ALL
-SELECT 'lifecycle', values ->> 'lifecycle', occurred_at
+SELECT person_id, 'lifecycle', values ->> 'lifecycle', occurred_at
 FROM audiences_factrecord
-WHERE environment_id = %(environment)s AND person_id = %(person)s AND values ? 'lifecycle'
+WHERE environment_id = %(environment)s AND person_id = ANY(%(people)s) AND values ? 'lifecycle'
     AND pg_visible_in_snapshot(transaction, %(watermark)s::pg_snapshot)
 
 -- name: member_of
@@ -85,5 +85,19 @@ JOIN audiences_snapshotmember AS m
     ON m.taken_month = %(month)s AND m.snapshot_id = %(snapshot)s AND m.position = h.side * h.low
 WHERE h.low = h.high AND m.person_id = %(person)s
 
--- name: judge_address
-SELECT audiences_address_state(%(address)s)
+-- name: judge_addresses
+SELECT address, audiences_address_state(address) FROM unnest(%(addresses)s::text[]) AS address
+
+-- name: facts_of_people
+-- Every standing value of some people with its origin.
+SELECT DISTINCT ON (person_id, field) person_id, field, value::text, occurred_at, source
+FROM (
+    SELECT person_id, field, value, occurred_at, source
+    FROM audiences_fact
+    WHERE environment_id = %(environment)s AND person_id = ANY(%(people)s)
+    UNION ALL
+    SELECT r.person_id, each.key, each.value, r.occurred_at, r.source
+    FROM audiences_factrecord AS r, jsonb_each(r.values) AS each
+    WHERE r.environment_id = %(environment)s AND r.person_id = ANY(%(people)s)
+) AS told
+ORDER BY person_id, field, occurred_at DESC, source COLLATE "C" DESC

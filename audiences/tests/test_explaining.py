@@ -187,10 +187,10 @@ def test_remembered_facts_are_the_facts_of_today_while_nothing_changed(
         ]
     }
     today = facts_of(scope=scope, person_ids=[person.pk], vocabulary=words, rule=parse(asks, words))[person.pk]
-    then = remembering.remember(scope=scope, person=person, taken=taken, vocabulary=words).facts
+    then = remembering.remember(scope=scope, people=[person], taken=taken, vocabulary=words)[person.pk].facts
     for key, value in today.items():
         assert (then.get(key) or None) == (value or None), key
-    assert {"owner", "guest"} & set(today["role"]) == {"guest"} and today["reached"]["trial"] == now
+    assert today["role"] == {"member"} and today["reached"]["trial"] == now
 
 
 def test_the_answer_as_csv_is_audited_and_no_formula(
