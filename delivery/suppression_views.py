@@ -12,6 +12,14 @@ from lamba_campaigns.lib.sql import durable
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
 
 PAGE_ROWS = 50
+TABS = {
+    "manual": "By hand",
+    "hard_bounce": "Bounces",
+    "complaint": "Complaints",
+    "unsubscribed": "Unsubscribed",
+    "imported": "Imported",
+}
+assert set(TABS) == set(Suppression.Reason.values)
 
 
 @console_view(get="people.read", post="suppressions.write")
@@ -134,8 +142,7 @@ def _tabs(request: ConsoleRequest, wanted: dict[str, str]) -> list[tuple[str, st
     kept = f"&channel={channel}" if channel else ""
     shown = [("All", f"{base}?{kept.removeprefix('&')}" if kept else base, None, "reason" not in wanted)]
     return shown + [
-        (label, f"{base}?reason={value}{kept}", None, wanted.get("reason") == value)
-        for value, label in Suppression.Reason.choices
+        (label, f"{base}?reason={value}{kept}", None, wanted.get("reason") == value) for value, label in TABS.items()
     ]
 
 

@@ -11,6 +11,7 @@ import html as html_module
 import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import Literal
 from urllib.parse import quote
 
 from django.conf import settings
@@ -36,19 +37,21 @@ def rewriter(*, scope: Scope, job: SendJob) -> Rewrite | None:
         return None
 
     def rewrite(html: str, position: int) -> str:
-        where = {"environment_id": scope.environment_id, "job_id": job.pk, "numbers": [position]}
         if job.track_clicks:
-            token = tokens.tokens("click", **where)[0]
+            token = _token("click", scope, job, position)
             html = _LINK.sub(lambda match: f"{match[1]}{_tracked(token, match[2])}{match[3]}", html)
         if job.track_opens:
-            pixel = (
-                f'<img src="{settings.PUBLIC_URL}/o/{tokens.tokens("open", **where)[0]}" width="1" height="1" alt="">'
-            )
+            source = f"{settings.PUBLIC_URL}/o/{_token('open', scope, job, position)}"
+            pixel = f'<img src="{source}" width="1" height="1" alt="">'
             head, end, tail = html.rpartition("</body>")
             html = f"{head}{pixel}{end}{tail}" if end else f"{html}{pixel}"
         return html
 
     return rewrite
+
+
+def _token(purpose: Literal["open", "click"], scope: Scope, job: SendJob, position: int) -> str:
+    return tokens.tokens(purpose, environment_id=scope.environment_id, job_id=job.pk, numbers=[position])[0]
 
 
 def target(*, sealed: str, url: str) -> Reference | None:

@@ -83,7 +83,7 @@ def test_a_campaign_on_another_channel_goes_from_draft_to_closed_books(
 
     assert done.state == "completed"
     assert done.books_closed_at is not None
-    balance = ledger.balance(scope=scope, job_id=done.job_id)
+    balance = ledger.balance(scope=scope, job_id=done.job_id or 0)
     assert {name: count for name, count in balance.accounts.items() if count} == {"excluded": 1, "accepted": 3}
     assert balance.excluded_by_reason == {"no_consent": 1}
     reached = {
@@ -135,10 +135,12 @@ def test_a_campaign_about_a_topic_leaves_out_who_declined_it_before_the_hand_off
     assert drafts.setup_of(draft).topic == "news"
     sending = launch_it(draft)
     person = Person.objects.within(scope).order_by("pk")[0]
-    token = tokens.unsubscribe_token(environment_id=scope.environment_id, job_id=sending.job_id, person_id=person.pk)
+    token = tokens.unsubscribe_token(
+        environment_id=scope.environment_id, job_id=sending.job_id or 0, person_id=person.pk
+    )
     client.post(f"/u/{token}", {"List-Unsubscribe": "One-Click"})
     done = send_it(sending)
-    balance = ledger.balance(scope=scope, job_id=done.job_id)
+    balance = ledger.balance(scope=scope, job_id=done.job_id or 0)
     assert {name: count for name, count in balance.accounts.items() if count} == {"excluded": 1, "accepted": 2}
     assert balance.excluded_by_reason == {"late:unsubscribed": 1}
     with pytest.raises(Invalid) as refused:

@@ -4,7 +4,7 @@ The front end lives at another origin: these answers may be read from anywhere, 
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
@@ -142,8 +142,8 @@ class InboxTokens(RestView):
 class InboxView(APIView):
     """Base: the token is the permission, and any origin may read the answer."""
 
-    authentication_classes: ClassVar[Any] = [InboxToken]
-    permission_classes: ClassVar[Any] = []
+    authentication_classes = [InboxToken]
+    permission_classes = []
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "OPTIONS":  # a browser asks before it sends the token

@@ -99,7 +99,7 @@ class EspWay:
         try:
             with get_connection(f"anymail.backends.{self._backend.name}.EmailBackend", **self._options()) as connection:
                 if self._backend.keys:
-                    connection.session.headers["Idempotency-Key"] = _key(part[0][0])
+                    connection.session.headers["Idempotency-Key"] = _key(part[0][0])  # type: ignore[attr-defined]
                 connection.send_messages([message])
         except AnymailRecipientsRefused:
             return _statuses(part, message), ""
