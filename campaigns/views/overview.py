@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db.models import Sum
-from django.db.models.functions import TruncDate
+from django.db.models import Case, F, Q, Sum, When, Window
+from django.db.models.functions import RowNumber, TruncDate
 from django.http import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -27,6 +27,9 @@ from webhooks.models import InboundEvent
 DAYS: Final = 14
 ACTIVITY_SHOWN: Final = 8
 NEEDS_SHOWN: Final = 6
+EACH_NEED_SHOWN: Final = 3
+RUNNING_SHOWN: Final = 8
+COMING_SHOWN: Final = 5
 _SENDING: Final = (State.LAUNCHING, State.SENDING, State.PAUSING, State.PAUSED, State.CANCELLING)
 _QUIET: Final = ("ledger.sealed", "checkpoint.signed")
 
@@ -56,30 +59,43 @@ class Step:
 @console_view(get="console.read")
 def overview(request: ConsoleRequest) -> HttpResponseBase:
     now = timezone.now()
-    everything = Campaign.objects.within(request.scope).select_related("audience", "template_version__template")
-    running = list(everything.filter(state__in=_SENDING).order_by("-updated_at", "id")[:8])
-    coming = list(everything.filter(state=State.SCHEDULED).order_by("scheduled_at")[:5])
-    steps = _steps(request.scope)
+    alive = _alive(request.scope)
+    running = [campaign for campaign in alive if campaign.state in _SENDING]
     context: dict[str, Any] = {
         "nav": "overview",
-        "running": listing.rows_of(scope=request.scope, campaigns=running),
-        "coming": coming,
-        "needs": _needs(request, everything),
+        "running": listing.rows_of(scope=request.scope, campaigns=running[:RUNNING_SHOWN]),
+        "coming": [campaign for campaign in alive if campaign.state == State.SCHEDULED][:COMING_SHOWN],
+        "needs": _needs(request, alive),
         "tiles": tiles(request.scope),
         "chart": _chart(request.scope, now),
         "latest": _latest(request.scope) if request.access.may("audit.read") else [],
-        "steps": steps if not all(step.done for step in steps) else [],
+        "steps": _steps(request.scope),
     }
     if getattr(request, "htmx", False):
         return page(request, "campaigns/_running.html", context)
     return page(request, "campaigns/overview.html", context)
 
 
+def _alive(scope: Scope) -> list[Campaign]:
+    """What sends, will send or was refused, a few of each state: the next scheduled first, else the latest changed."""
+    due = Case(When(state=State.SCHEDULED, then=F("scheduled_at")))
+    place = Window(RowNumber(), partition_by=F("state"), order_by=[due.asc(), F("updated_at").desc(), F("id").asc()])
+    return list(
+        Campaign.objects.within(scope)
+        .filter(Q(state__in=[*_SENDING, State.SCHEDULED]) | Q(state=State.DRAFT) & ~Q(blockers=[]))
+        .annotate(place=place)
+        .filter(place__lte=RUNNING_SHOWN)
+        .select_related("audience", "template_version__template")
+        .order_by(due.asc(), "-updated_at", "id")
+    )
+
+
 def _steps(scope: Scope) -> list[Step]:
-    """Audience, template, campaign: what an empty environment needs, in this order."""
+    """Audience, template, campaign: what an empty environment needs, in this order; nothing once it has launched."""
+    if Campaign.objects.within(scope).filter(job__isnull=False).exists():
+        return []
     has_audience = Audience.objects.within(scope).filter(deleted_at=None).exists()
     has_template = Template.objects.within(scope).filter(latest_number__gt=0).exists()
-    has_launched = Campaign.objects.within(scope).filter(job__isnull=False).exists()
     return [
         Step(
             "Create the first audience",
@@ -97,12 +113,12 @@ def _steps(scope: Scope) -> list[Step]:
             "Launch a campaign",
             "Put both together, see what the plan says, and send.",
             url(scope, "campaign-new"),
-            has_launched,
+            done=False,
         ),
     ]
 
 
-def _needs(request: ConsoleRequest, everything: Any) -> list[Need]:
+def _needs(request: ConsoleRequest, alive: Sequence[Campaign]) -> list[Need]:
     scope = request.scope
     found = [
         Need(
@@ -112,7 +128,7 @@ def _needs(request: ConsoleRequest, everything: Any) -> list[Need]:
             str(campaign.blockers[0].get("detail", "The last launch was refused.")),
             url(scope, "campaign-detail", campaign.public_id),
         )
-        for campaign in everything.filter(state=State.DRAFT).exclude(blockers=[]).order_by("-updated_at")[:3]
+        for campaign in [each for each in alive if each.state == State.DRAFT][:EACH_NEED_SHOWN]
     ]
     found += [
         Need(
@@ -122,7 +138,7 @@ def _needs(request: ConsoleRequest, everything: Any) -> list[Need]:
             "Paused. Nobody is contacted until somebody resumes or cancels it.",
             url(scope, "campaign-detail", campaign.public_id),
         )
-        for campaign in everything.filter(state=State.PAUSED).order_by("-updated_at")[:3]
+        for campaign in [each for each in alive if each.state == State.PAUSED][:EACH_NEED_SHOWN]
     ]
     differences = Break.objects.within(scope).filter(state="open").count()
     if differences:
