@@ -1,4 +1,4 @@
-"""Reconcile one campaign: balances, every kind of break and the score. Floor: plain GROUP BY over the same three tables.
+"""Reconcile one campaign: balances, every kind of break, the score. Floor: plain GROUP BY over the same tables.
 
 A message has up to three receipts, and the provider drops 1 %, takes 5 % twice and contradicts itself now and then. The
 floor counts messages by account, receipts by type and postings by flow, and compares nothing.
@@ -27,8 +27,8 @@ LATER = BEGAN + timedelta(days=10)
 JOB = 1
 DROPPED, TWICE, AGAINST, BOUNCED = 100, 20, 1_000, 50  # every so-manieth message; offsets keep them apart
 _SEED = """
-INSERT INTO delivery_message (environment_id, job_id, position, person_id, account, rank, attempts, overlays, settled_at,
-                              last_event_at, address, code, detail)
+INSERT INTO delivery_message (environment_id, job_id, position, person_id, account, rank, attempts, overlays,
+                              settled_at, last_event_at, address, code, detail)
 SELECT {env}, {job}, n, n,
        CASE WHEN n % {dropped} = 0 THEN 4 WHEN n % {bounced} = 1 THEN 7 ELSE 6 END, 60, 1, 0, {at}, {at},
        'person' || n || '@' || (ARRAY['mail', 'post', 'home'])[1 + n % 3] || '.example', '', ''
@@ -50,11 +50,13 @@ INSERT INTO delivery_receipt (environment_id, event_id, type, job_id, position, 
 SELECT {env}, 'again' || n, 'message.accepted', {job}, n, '', '', '', '', {at} + interval '5 s', {at} + interval '5 s'
 FROM generate_series(3, {size}, {twice}) n;
 
-INSERT INTO audit_ledgerentry (environment_id, job_id, posting_key, source, target, quantity, reason, occurred_at, batch_id)
+INSERT INTO audit_ledgerentry (environment_id, job_id, posting_key, source, target, quantity, reason, occurred_at,
+                               batch_id)
 SELECT {env}, {job}, 'c' || n || ':' || step, step, step + 1 + (step = 3)::int, least(250, {size} - n), '', {at}, 0
 FROM generate_series(0, {size} - 1, 250) n, (VALUES (2), (3)) steps (step);
 
-INSERT INTO audit_ledgerentry (environment_id, job_id, posting_key, source, target, quantity, reason, occurred_at, batch_id)
+INSERT INTO audit_ledgerentry (environment_id, job_id, posting_key, source, target, quantity, reason, occurred_at,
+                               batch_id)
 SELECT {env}, {job}, 'r' || n, 5, CASE WHEN n % {bounced} = 1 THEN 8 ELSE 7 END, 1, 'message.delivered', {at}, 0
 FROM generate_series(1, {size}) n WHERE n % {dropped} <> 0;
 """

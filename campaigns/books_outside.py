@@ -1,7 +1,7 @@
 """What the outside says about each message of a job, beside plan and attempt: every difference by its type.
 
 Three sides: the plan (ledger), our attempts (messages), the outside (receipts, a provider's report, Lamba's
-campaign.sent). One pass over messages and receipts tells all that can be told message by message.
+campaign.sent). Each test reads the job's own rows once, and those that only few rows can fail read only those.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,6 +19,14 @@ from projects.scoping import Scope
 
 SETTLEMENT: Final = timedelta(hours=72)  # how long the outside has to say what became of a message
 RECEIPTS_PER_READ: Final = 5_000
+_HOURS: Final = int(SETTLEMENT.total_seconds()) // 3600
+_DETAILS: Final = {
+    "missing_terminal": f"{{:,}} accepted messages were not heard of for {_HOURS} hours.",
+    "duplicate_send": "{:,} messages were taken or delivered twice.",
+    "state_conflict": "{:,} messages have final words that contradict each other.",
+    "late_event": f"{{:,}} receipts came more than {_HOURS} hours after the last hand-off.",
+    "unsubscribed_but_sent": "{:,} people had unsubscribed before the sending began.",
+}
 OF_ANOTHER_SCOPE: Final = "Of another scope%"  # how webhooks.process begins to explain such an event
 WITH_MESSAGE: Final = (  # accounts that are reached only by a message row; waiting and cancelled people may have none
     Account.IN_FLIGHT,
@@ -41,19 +49,26 @@ class Outside:
 
 
 def of_job(*, scope: Scope, campaign: Campaign, now: datetime) -> Outside:
-    """Everything but the plan's own metering."""
+    """Everything but the plan's own metering. Requires a transaction: its memory is raised until the end."""
+    sql.require_transaction()
     assert campaign.job is not None
     found = Outside({"messages": dict.fromkeys((account.ledger for account in WITH_MESSAGE), 0)})
     where = params(scope, campaign, now)
-    missing = twice = conflicts = late = 0
-    for account, count, silent, again, against, after in sql.rows("campaigns", "outside_of_job", where):
+    sql.rows("campaigns", "more_memory")
+    missing = 0
+    for account, count, silent in sql.rows("campaigns", "messages_of_job", where):
         if Account(account) in WITH_MESSAGE:
             found.evidence["messages"][Account(account).ledger] = count
-        missing, twice, conflicts, late = missing + silent, twice + again, conflicts + against, late + after
-    expects = sql.one("campaigns", "expects_receipts", where)
-    unwanted = sql.one("campaigns", "unsubscribed_but_sent", where)
-    assert expects is not None and unwanted is not None
-    found.findings = list(_of_receipts(missing if expects[0] else 0, twice, conflicts, late, unwanted[0]))
+        missing += silent
+    found.findings = list(
+        _of_receipts(
+            missing_terminal=missing if _number("expects_receipts", where) else 0,
+            duplicate_send=_number("taken_twice", where),
+            state_conflict=_number("contradicted", where),
+            late_event=_number("late_receipts", where) if where["late_after"] < now else 0,
+            unsubscribed_but_sent=_number("unsubscribed_but_sent", where),
+        )
+    )
     for report in _newest_reports(scope, campaign.job.pk):
         found.evidence[report.source] = report.counts
         found.findings += _of_report(report)
@@ -93,18 +108,17 @@ def params(scope: Scope, campaign: Campaign, now: datetime) -> dict[str, Any]:
     }
 
 
-def _of_receipts(missing: int, twice: int, conflicts: int, late: int, unwanted: int) -> Iterator[Finding]:
-    hours = int(SETTLEMENT.total_seconds()) // 3600
-    rows = (
-        ("missing_terminal", "receipts", missing, f"{{:,}} accepted messages were not heard of for {hours} hours."),
-        ("duplicate_send", "receipts", twice, "{:,} messages were taken or delivered twice."),
-        ("state_conflict", "receipts", conflicts, "{:,} messages have final words that contradict each other."),
-        ("late_event", "receipts", late, f"{{:,}} receipts came more than {hours} hours after the last hand-off."),
-        ("unsubscribed_but_sent", "consent", unwanted, "{:,} people had unsubscribed before the sending began."),
-    )
-    for kind, source, count, detail in rows:
+def _number(statement: str, where: Mapping[str, Any]) -> int:
+    found = sql.one("campaigns", statement, where)
+    assert found is not None
+    return int(found[0])
+
+
+def _of_receipts(**counts: int) -> Iterator[Finding]:
+    for kind, count in counts.items():
         if count:
-            yield Finding(kind, source, "", count, detail.format(count))
+            source = "consent" if kind == "unsubscribed_but_sent" else "receipts"
+            yield Finding(kind, source, "", count, _DETAILS[kind].format(count))
 
 
 def _of_report(report: OutsideReport) -> Iterator[Finding]:

@@ -1,0 +1,120 @@
+"""From planned to delivered in cells: by the domain of the address, or by wave; and the people behind every cell.
+
+A wave is a run of positions, in the order in which people were contacted. Cells of a row always sum to its messages.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from audit.models import Break
+from campaigns import books_outside
+from campaigns.models import Campaign
+from delivery.accounts import Account
+from lamba_campaigns.lib import sql
+from projects.scoping import Scope
+
+By = Literal["domain", "wave"]
+WAVES: Final = 12
+DOMAINS: Final = 12  # the largest; the rest is one row
+POSITION_MAX: Final = 2**31 - 1
+CELLS: Final[Mapping[str, tuple[str, tuple[Account, ...]]]] = {
+    "delivered": ("Delivered", (Account.DELIVERED,)),
+    "accepted": ("Accepted", (Account.ACCEPTED,)),
+    "retrying": ("Retrying", (Account.DEFERRED,)),
+    "bounced": ("Bounced", (Account.BOUNCED,)),
+    "failed": ("Failed", (Account.REJECTED, Account.FAILED)),
+    "uncertain": ("Uncertain", (Account.UNCERTAIN, Account.IN_FLIGHT, Account.PENDING)),
+    "left_out": ("Left out", (Account.EXCLUDED, Account.CANCELLED)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One domain or wave. `where` are the parameters that open its people; empty when they are many domains."""
+
+    label: str
+    messages: int
+    cells: Mapping[str, int]
+    where: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One message behind a cell."""
+
+    position: int
+    person: str
+    address: str
+    account: str
+    code: str
+    detail: str
+    at: datetime | None
+
+
+def rows(*, scope: Scope, campaign: Campaign, by: By) -> list[Row]:
+    """Every message of the campaign in exactly one cell. Reads the job's messages once: ask for it on demand."""
+    where = {"environment": scope.environment_id, "job": campaign.job_id}
+    if by == "wave":
+        assert campaign.snapshot is not None
+        size = max(1, -(-campaign.snapshot.included // WAVES))
+        found = _grouped(sql.rows("campaigns", "waterfall_by_wave", {**where, "size": size}))
+        return [_wave(number, size, cells) for number, cells in sorted(found.items())]
+    domains = sorted(
+        _grouped(sql.rows("campaigns", "waterfall_by_domain", where)).items(),
+        key=lambda pair: (-sum(pair[1].values()), pair[0]),
+    )
+    shown = [_row(name, cells, {"domain": name}) for name, cells in domains[:DOMAINS]]
+    rest = _summed([cells for _, cells in domains[DOMAINS:]])
+    return [*shown, _row(f"{len(domains) - DOMAINS:,} other domains", rest, {})] if rest else shown
+
+
+def people(
+    *, scope: Scope, campaign: Campaign, cell: str, domain: str, first: int, last: int, after: int, size: int
+) -> list[Person]:
+    """Who stands in a cell, in order of position behind `after`."""
+    where = {"environment": scope.environment_id, "job": campaign.job_id, "domain": domain, "first": first}
+    where |= {"last": last, "after": after, "size": size, "accounts": [int(each) for each in _accounts(cell)]}
+    return _people(sql.rows("campaigns", "people_of_cell", where))
+
+
+def people_of_break(
+    *, scope: Scope, campaign: Campaign, difference: Break, after: int, size: int, now: datetime
+) -> list[Person]:
+    """Whom a difference is about, if it was found message by message."""
+    where = books_outside.params(scope, campaign, now)
+    where |= {"type": difference.type, "after": after, "size": size}
+    return _people(sql.rows("campaigns", "people_of_break", where))
+
+
+def _accounts(cell: str) -> Sequence[Account]:
+    return CELLS[cell][1] if cell in CELLS else tuple(Account)
+
+
+def _people(found: Sequence[tuple[Any, ...]]) -> list[Person]:
+    return [
+        Person(position, person or "", address, Account(account).ledger, code, detail, at)
+        for position, person, address, account, code, detail, at in found
+    ]
+
+
+def _grouped(found: Sequence[tuple[Any, ...]]) -> dict[Any, dict[Account, int]]:
+    grouped: dict[Any, dict[Account, int]] = {}
+    for key, account, count in found:
+        grouped.setdefault(key, {})[Account(account)] = count
+    return grouped
+
+
+def _summed(many: Sequence[Mapping[Account, int]]) -> dict[Account, int]:
+    return {account: sum(cells.get(account, 0) for cells in many) for account in Account} if many else {}
+
+
+def _wave(number: int, size: int, cells: Mapping[Account, int]) -> Row:
+    first, last = number * size + 1, (number + 1) * size
+    return _row(f"{first:,} to {last:,}", cells, {"first": str(first), "last": str(last)})
+
+
+def _row(label: str, counts: Mapping[Account, int], where: Mapping[str, str]) -> Row:
+    cells = {name: sum(counts.get(account, 0) for account in accounts) for name, (_, accounts) in CELLS.items()}
+    return Row(label, sum(counts.values()), cells, where)
