@@ -88,7 +88,8 @@ class EndpointSecret(ScopedModel):
         ]
 
 
-OPEN_STATES: tuple[str, ...] = ("received", "retry", "processing")
+QUEUED_STATES: tuple[str, ...] = ("received", "retry")
+LEASED_STATE = "processing"
 
 
 class InboundEvent(models.Model):
@@ -146,8 +147,14 @@ class InboundEvent(models.Model):
             # the queue: process.claim reads what is due in one environment, in order of arrival
             models.Index(
                 fields=["environment", "next_attempt_at", "id"],
-                condition=Q(state__in=OPEN_STATES),
-                name="inbound_event_due",
+                condition=Q(state__in=QUEUED_STATES),
+                name="inbound_event_queued",
+            ),
+            # what a worker holds: those whose lease ended are found without a look at the backlog
+            models.Index(
+                fields=["environment", "next_attempt_at", "id"],
+                condition=Q(state=LEASED_STATE),
+                name="inbound_event_leased",
             ),
             # the tabs of the inbox with their counts, and redrive ranges
             models.Index(

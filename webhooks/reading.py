@@ -9,7 +9,8 @@ from django.db.models import Count, F, Q, QuerySet
 from lamba_campaigns.lib.errors import NotFound
 from projects.scoping import Scope
 from webhooks.models import (
-    OPEN_STATES,
+    LEASED_STATE,
+    QUEUED_STATES,
     Delivery,
     Endpoint,
     InboundConflict,
@@ -24,7 +25,7 @@ ARRIVALS_LOOKED_AT, ARRIVALS_SHOWN = 200, 10
 # the tabs of the inbox: name -> the states it shows
 INBOX_TABS: dict[str, tuple[str, ...]] = {
     "all": (),
-    "waiting": OPEN_STATES,
+    "waiting": (*QUEUED_STATES, LEASED_STATE),
     "parked": ("parked",),
     "quarantined": ("quarantined",),
     "ignored": ("ignored",),
@@ -43,7 +44,9 @@ class Rows:
 def inbox(*, scope: Scope, tab: str = "all", type: str = "", source: str = "", event_id: str = "") -> QuerySet[Any]:
     """Received events, without their bodies. `event_id` finds one by its exact id."""
     found: QuerySet[Any] = InboundEvent.objects.within(scope).defer("raw", "error", "headers")
-    if INBOX_TABS.get(tab):
+    if tab == "waiting":  # written as the two indexes of the queue are
+        found = found.filter(Q(state__in=QUEUED_STATES) | Q(state=LEASED_STATE))
+    elif INBOX_TABS.get(tab):
         found = found.filter(state__in=INBOX_TABS[tab])
     if type:
         found = found.filter(type=type)
