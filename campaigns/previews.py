@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from audiences import people
 from audiences.models import Person
-from campaigns import templates
+from campaigns import brief_previews, templates
+from campaigns.brief_previews import BriefPreview
 from campaigns.templates import Message
-from delivery import linting, rendering
+from delivery import linting, locales, rendering
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 from projects.scoping import Scope
 
@@ -36,7 +37,9 @@ class Preview:
     preheader: str
     html: str
     text: str
+    locale: str  # the variant that this person reads; empty is the message itself
     problems: tuple[linting.Problem, ...]
+    brief: BriefPreview  # the same message on the channels without a mail layout
 
     @property
     def errors(self) -> list[linting.Problem]:
@@ -53,6 +56,7 @@ class Preview:
             "preheader": self.preheader,
             "html": self.html,
             "text": self.text,
+            "locale": self.locale,
             "problems": [
                 {
                     "pointer": each.pointer,
@@ -64,6 +68,7 @@ class Preview:
                 }
                 for each in self.problems
             ],
+            "brief": self.brief.as_json(),
         }
 
 
@@ -77,15 +82,29 @@ def preview(*, scope: Scope, message: Message, person_id: str | None) -> Preview
     content = templates.content_of(scope=scope, message=message)
     problems = tuple(linting.lint(content, templates.KNOWN_FIELDS))
     shown = _render(content, fields)
+    short = brief_previews.of(
+        content, _with_stand_ins(fields, shown_paths(content)), unsubscribe_url=UNSUBSCRIBE_SAMPLE
+    )
+    locale = locales.choose(fields.get("person", {}).get("locale"), message.variants)
     return Preview(
         person=person.public_id if person else "",
         person_name=person.label if person else "Ada Lovelace",
         subject=shown.subject,
-        preheader=_line(message.preheader, fields),
+        preheader=_line(message.in_locale(locale).preheader, fields),
         html=shown.html,
         text=shown.text,
+        locale=locale,
         problems=problems,
+        brief=short,
     )
+
+
+def shown_paths(content: rendering.Content) -> frozenset[str]:
+    """The variables that the content names; none while it can't be read."""
+    try:
+        return rendering.compile(content).variables
+    except Invalid:
+        return frozenset()
 
 
 def rendered(*, scope: Scope, content: rendering.Content, person_id: str | None) -> rendering.Rendered:

@@ -254,10 +254,37 @@ class BooksRead(BalanceRead):
     digest = serializers.CharField(help_text="SHA-256 over the statement's canonical JSON without this field.")
 
 
+class VariantBody(StrictSerializer):
+    """The message in another language. What is left out is empty."""
+
+    subject = serializers.CharField(max_length=300)
+    preheader = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
+    body = serializers.CharField(max_length=100_000, trim_whitespace=False)
+    text = serializers.CharField(
+        max_length=100_000, trim_whitespace=False, required=False, allow_blank=True, default=""
+    )
+
+
+TEXT_HELP = "The plain-text part, in Liquid. Made from the body when empty."
+VARIANTS_HELP = (
+    "Locale -> the message for people of that locale: de-CH is tried before de, and de before the message itself. "
+    "The document replaces the one before as a whole."
+)
+
+
 class MessageBody(StrictSerializer):
     subject = serializers.CharField(max_length=300)
     preheader = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
     body = serializers.CharField(max_length=100_000, trim_whitespace=False)
+    text = serializers.CharField(
+        max_length=100_000,
+        trim_whitespace=False,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text=TEXT_HELP,
+    )
+    variants = serializers.DictField(child=VariantBody(), required=False, default=dict, help_text=VARIANTS_HELP)
 
 
 class TemplateBody(MessageBody):
@@ -273,6 +300,10 @@ class TemplatePatch(StrictSerializer):
     subject = serializers.CharField(max_length=300, required=False, allow_blank=True)
     preheader = serializers.CharField(max_length=300, required=False, allow_blank=True)
     body = serializers.CharField(max_length=100_000, trim_whitespace=False, required=False, allow_blank=True)
+    text = serializers.CharField(
+        max_length=100_000, trim_whitespace=False, required=False, allow_blank=True, help_text=TEXT_HELP
+    )
+    variants = serializers.DictField(child=VariantBody(), required=False, help_text=VARIANTS_HELP)
 
 
 class PreviewBody(StrictSerializer):
@@ -284,6 +315,10 @@ class PreviewBody(StrictSerializer):
     subject = serializers.CharField(max_length=300, required=False, allow_blank=True)
     preheader = serializers.CharField(max_length=300, required=False, allow_blank=True)
     body = serializers.CharField(max_length=100_000, trim_whitespace=False, required=False, allow_blank=True)
+    text = serializers.CharField(
+        max_length=100_000, trim_whitespace=False, required=False, allow_blank=True, help_text=TEXT_HELP
+    )
+    variants = serializers.DictField(child=VariantBody(), required=False, help_text=VARIANTS_HELP)
 
 
 class ProblemRead(serializers.Serializer[Any]):
@@ -295,13 +330,28 @@ class ProblemRead(serializers.Serializer[Any]):
     column = serializers.IntegerField(help_text="From 1; 0 is the whole field.")
 
 
+class SmsSizeRead(serializers.Serializer[Any]):
+    encoding = serializers.ChoiceField(choices=["GSM-7", "UCS-2"])
+    units = serializers.IntegerField()
+    segments = serializers.IntegerField()
+
+
+class BriefRead(serializers.Serializer[Any]):
+    title = serializers.CharField()
+    text = serializers.CharField()
+    html = serializers.CharField()
+    sms = SmsSizeRead()
+
+
 class PreviewRead(serializers.Serializer[Any]):
     person = serializers.CharField()
     subject = serializers.CharField()
     preheader = serializers.CharField()
     html = serializers.CharField()
     text = serializers.CharField()
+    locale = serializers.CharField(help_text="The variant that this person reads; empty is the message itself.")
     problems = ProblemRead(many=True)
+    brief = BriefRead(help_text="The same message in-app, by webhook and as SMS.")
 
 
 class TemplateVersionRead(serializers.Serializer[TemplateVersion]):
@@ -310,6 +360,8 @@ class TemplateVersionRead(serializers.Serializer[TemplateVersion]):
     subject = serializers.CharField()
     preheader = serializers.CharField()
     body = serializers.CharField()
+    text = serializers.CharField()
+    variants = serializers.DictField(child=VariantBody())
     variables = serializers.ListField(child=serializers.CharField())
     digest = serializers.SerializerMethodField()
     createdBy = serializers.CharField(source="created_by")
