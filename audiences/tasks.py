@@ -31,13 +31,21 @@ def run_import(*, run_id: int, **_: Any) -> None:
 
 
 def ring_import(run_id: int) -> None:
+    _ring(run_import, run_id)
+
+
+def ring_backfill(run_id: int) -> None:
+    _ring(run_backfill, run_id)
+
+
+def _ring(task: Any, run_id: int) -> None:
     """Ring after the commit. A broker that is down costs seconds: the sweep rings again."""
 
     def ring() -> None:
         try:
-            run_import.apply_async(kwargs={"run_id": run_id}, expires=RING_EXPIRES_SECONDS, retry=False)
-        except Exception as problem:  # every transport has its own errors, and none may undo a stored file
-            _log.warning("The doorbell of import %s did not ring: %s", run_id, problem)
+            task.apply_async(kwargs={"run_id": run_id}, expires=RING_EXPIRES_SECONDS, retry=False)
+        except Exception as problem:  # every transport has its own errors, and none may undo a stored row
+            _log.warning("The doorbell %s of run %s did not ring: %s", task.name, run_id, problem)
 
     transaction.on_commit(ring)
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from audiences.views import audiences, imports, people, segments
+from audiences.views import audiences, backfill, imports, people, segments
 
 urlpatterns = [
     path("audiences/", audiences.audience_list, name="audience-list"),
@@ -16,6 +16,10 @@ urlpatterns = [
     path("people/imports/<slug:import_id>/start/", imports.import_start, name="import-start"),
     path("people/imports/<slug:import_id>/cancel/", imports.import_cancel, name="import-cancel"),
     path("people/imports/<slug:import_id>/problems.csv", imports.import_problems_csv, name="import-problems-csv"),
+    path("people/backfill/", backfill.backfill_list, name="backfill-list"),
+    path("people/backfill/start/", backfill.backfill_start, name="backfill-start"),
+    path("people/backfill/access/", backfill.lamba_access, name="lamba-access"),
+    path("people/backfill/<slug:run>/cancel/", backfill.backfill_cancel, name="backfill-cancel"),
     path("people/segments/", segments.segment_list, name="segment-list"),
     path("people/segments/<slug:segment>/", segments.segment_detail, name="segment-detail"),
     path("people/segments/<slug:segment>/members/", segments.segment_members, name="segment-members"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from audiences.api import audiences, comparisons, imports, people, segments, snapshots
+from audiences.api import audiences, backfill, comparisons, imports, people, segments, snapshots
 
 urlpatterns = [
     path("audiences", audiences.AudienceList.as_view()),

@@ -136,7 +136,7 @@ def test_an_upload_is_stored_and_leads_to_its_run(scope: Scope, client: Client) 
     assert (run.dry_run, run.state, run.filename) == (True, "queued", "people.csv")
     waiting = client.get(answer.headers["Location"])
     assert b"data-live" in waiting.content
-    assert client.get(answer.headers["Location"] + "?seen=queued", HTTP_HX_REQUEST="true").status_code == 204
+    assert client.get(answer.headers["Location"] + "?seen=queued-0", HTTP_HX_REQUEST="true").status_code == 204
 
 
 def test_an_upload_without_a_file_says_what_to_do(scope: Scope, client: Client) -> None:
