@@ -101,6 +101,13 @@ def remember_count(*, campaign: Campaign, contactable: int) -> None:
     cache.set(_count_key(campaign), contactable, COUNT_KEPT_SECONDS)
 
 
+def counted(campaigns: Sequence[Campaign]) -> dict[int, int]:
+    """How many people each campaign would reach, where a preflight counted it lately."""
+    keys = {campaign.pk: _count_key(campaign) for campaign in campaigns}
+    known = cache.get_many(list(set(keys.values()))) if keys else {}
+    return {pk: known[key] for pk, key in keys.items() if key in known}
+
+
 def _count_key(campaign: Campaign) -> str:
     return f"campaign-audience:{campaign.audience_id}:{campaign.channel}"
 

@@ -6,11 +6,11 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from audiences import uses
-from campaigns import holds
+from campaigns import holds, planned
 from campaigns.models import Campaign, State, Template
 from lamba_campaigns.web import navigation
 from lamba_campaigns.web.navigation import Hit, Item
-from limits import entitlements, holders
+from limits import entitlements, forecasts, holders
 from projects.access import Access
 from projects.scoping import Scope
 
@@ -44,6 +44,7 @@ def register_all() -> None:
     uses.register_uses(uses_of_audiences)
     uses.register_verdict(verdict_on_size)
     holders.register(holds.PREFIX, holds.is_needed)
+    forecasts.register(planned.volume)
 
 
 def counted_campaigns(scope: Scope) -> QuerySet[Campaign]:

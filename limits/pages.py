@@ -8,17 +8,16 @@ from typing import Any
 from django.db.models import Sum
 from django.utils import timezone
 
-from audit import timeline
 from lamba_campaigns.web import navigation
 from lamba_campaigns.web.navigation import Item, Meter
 from lamba_campaigns.web.states import register_states
-from limits import entitlements, usage, warnings
+from limits import entitlements, forecasts, history, ledger, usage, warnings
 from limits.arithmetic import overage_left
 from limits.asks import pool_of
 from limits.catalogue import AddOn, Plan
 from limits.entitlements import Count, Entitlements
 from limits.keys import CHANNEL_LABELS, CHANNELS, DIMENSIONS
-from limits.models import LimitWarning, Reservation, ReservationLine
+from limits.models import LimitWarning, ReservationLine
 from limits.refusal import money
 from projects.scoping import Scope
 
@@ -53,17 +52,6 @@ class Offer:
     units: int
     available: bool
     why_not: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """One reservation of the ledger."""
-
-    reservation: Reservation
-    name: str
-    kind: str
-    url: str
-    lines: tuple[tuple[str, int, int, int], ...]  # label, asked, used, held
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +91,7 @@ def sidebar_meter(scope: Scope) -> Meter:
     """Email volume of this period, at the foot of the menu."""
     standing = entitlements.standing(workspace_id=scope.workspace_id, at=timezone.now(), pool=pool_of(scope))
     found = standing.entitlements
-    line = next(line for line in usage.of(standing) if line.key == VOLUME)
+    line = _volume(usage.of(standing))
     return Meter(
         label=f"Emails, {usage.period_name(found)}",
         used=line.current,
@@ -135,7 +123,9 @@ def context(*, scope: Scope, now: datetime) -> dict[str, Any]:
         "channels": channels(found),
         "offers": offers(found),
         "overage": overage(scope, found, limits),
-        "holds": holds(scope),
+        "holds": ledger.newest(scope=scope, before=None, size=RESERVATIONS_SHOWN),
+        "forecast": forecasts.forecast(scope=scope, entitlements=found, volume=_volume(limits), now=now),
+        "chart": history.chart(entitlements=found, pool=pool_of(scope)),
         "notices": notices(scope, found),
     }
 
@@ -193,7 +183,7 @@ def offers(found: Entitlements) -> list[Offer]:
 
 def overage(scope: Scope, found: Entitlements, limits: Sequence[usage.LimitUsage]) -> dict[str, Any]:
     """The policy in words, and what was accepted in this period."""
-    volume = next(line for line in limits if line.key == VOLUME)
+    volume = _volume(limits)
     accepted = (
         ReservationLine.objects.within(scope)
         .filter(limit_key=VOLUME, period_start=found.period.start, reservation__state__in=["held", "settled"])
@@ -210,18 +200,21 @@ def overage(scope: Scope, found: Entitlements, limits: Sequence[usage.LimitUsage
     }
 
 
-def holds(scope: Scope) -> list[Hold]:
-    """The newest reservations that count in a period: launches. Those of gauges alone say no more than the gauge."""
-    launches = Reservation.objects.within(scope).exclude(expires_at=None)
-    rows = list(launches.prefetch_related("lines").order_by("-pk")[:RESERVATIONS_SHOWN])
-    subjects = {row.pk: _subject(row.purpose) for row in rows}
-    names = timeline.names(scope, (subject for _, subject in subjects.values()))
-    return [_hold(scope, row, *subjects[row.pk], names) for row in rows]
-
-
 def notices(scope: Scope, found: Entitlements) -> list[Notice]:
     rows = warnings.of_period(pool=pool_of(scope), period_start=found.period.start)
     return [_notice(row) for row in rows]
+
+
+def ledger_page(*, scope: Scope, before: int | None) -> dict[str, Any]:
+    """One page of all reservations, newest first; `next` is where the following one begins."""
+    found = ledger.newest(scope=scope, before=before, size=ledger.PAGE_SIZE + 1)
+    shown = found[: ledger.PAGE_SIZE]
+    more = len(found) > ledger.PAGE_SIZE
+    return {"nav": "limits", "holds": shown, "before": before, "next": shown[-1].reservation.pk if more else None}
+
+
+def _volume(limits: Sequence[usage.LimitUsage]) -> usage.LimitUsage:
+    return next(line for line in limits if line.key == VOLUME)
 
 
 def _notice(row: LimitWarning) -> Notice:
@@ -262,21 +255,3 @@ def _channel_why(found: Entitlements, channel: str) -> str:
 def _sold_with(found: Entitlements, add_on: AddOn) -> str:
     first = next(plan.name for plan in found.catalogue.plans.values() if plan.id in add_on.plans)
     return f"From {first} on"
-
-
-def _subject(purpose: str) -> tuple[str, str]:
-    """ "launch:cmp_1:2" is a launch of cmp_1."""
-    kind, _, rest = purpose.partition(":")
-    return kind, rest.partition(":")[0]
-
-
-def _hold(scope: Scope, row: Reservation, kind: str, subject: str, names: dict[str, str]) -> Hold:
-    page = {"launch": "campaign", "active": "campaign", "template": "template"}.get(kind, "")
-    lines = sorted(row.lines.all(), key=lambda line: list(DIMENSIONS).index(line.limit_key))
-    return Hold(
-        reservation=row,
-        name=names.get(subject, row.purpose),
-        kind=kind.capitalize(),
-        url=timeline.url_of(scope, page, subject),
-        lines=tuple((DIMENSIONS[each.limit_key].label, each.quantity, each.used, each.held) for each in lines),
-    )

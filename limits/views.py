@@ -8,17 +8,37 @@ from django.utils import timezone
 
 from audit import refusals
 from audit.chain import Subject
+from audit.export import download
 from lamba_campaigns.lib.errors import DomainError, FieldProblem, Invalid
 from lamba_campaigns.lib.sql import durable
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
-from limits import pages, subscriptions
+from limits import ledger, pages, subscriptions
 
 QUANTITY_DIGITS_MAX = 4
+KEY_DIGITS_MAX = 18
 
 
 @console_view(get="limits.read")
 def plan_and_limits(request: ConsoleRequest) -> HttpResponse:
     return _page(request)
+
+
+@console_view(get="limits.read")
+def reservation_list(request: ConsoleRequest) -> HttpResponse:
+    given = request.GET.get("before", "")
+    known = given.isascii() and given.isdigit() and len(given) <= KEY_DIGITS_MAX
+    return page(
+        request,
+        "limits/reservations.html",
+        pages.ledger_page(scope=request.scope, before=int(given) if known else None),
+    )
+
+
+@console_view(get="limits.read")
+def reservations_csv(request: ConsoleRequest) -> HttpResponseBase:
+    scope, now = request.scope, timezone.now()
+    name = f"{scope.workspace_slug}-{scope.project_slug}-{scope.environment}-reservations-{now:%Y-%m-%d}.csv"
+    return download(ledger.csv_lines(scope=scope, actor=request.actor, now=now), "text/csv", name)
 
 
 @console_view(post="billing.manage")

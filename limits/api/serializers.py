@@ -40,6 +40,39 @@ class LimitsResponse(serializers.Serializer[Any]):
     limits = LimitResponse(many=True)
 
 
+class ReservationLineResponse(serializers.Serializer[Any]):
+    limit = serializers.CharField()
+    asked = serializers.IntegerField()
+    used = serializers.IntegerField()
+    held = serializers.IntegerField(help_text="Falls to 0 as it is used or given back.")
+    periodStart = serializers.DateTimeField(allow_null=True, help_text="null for what has no period.")
+    periodEnd = serializers.DateTimeField(allow_null=True)
+
+
+class ReservationOverageResponse(serializers.Serializer[Any]):
+    messages = serializers.IntegerField()
+    estimate = serializers.CharField()
+
+
+class ReservationResponse(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    purpose = serializers.CharField(help_text="launch:cmp_…:1 is the first launch of that campaign.")
+    state = serializers.CharField(help_text="held, settled, released or expired.")
+    plan = serializers.CharField(help_text="At that time.")
+    at = serializers.DateTimeField(help_text="When it is meant to be used; it chose the period.")
+    lines = ReservationLineResponse(many=True)
+    overage = ReservationOverageResponse()
+    forgivenMessages = serializers.IntegerField(help_text="Over the limit, forgiven by the plan's grace.")
+    by = serializers.CharField()
+    reservedAt = serializers.DateTimeField()
+    endedAt = serializers.DateTimeField(allow_null=True)
+
+
+class ReservationPage(serializers.Serializer[Any]):
+    items = ReservationResponse(many=True)
+    nextCursor = serializers.CharField(allow_null=True)
+
+
 class MoneyResponse(serializers.Serializer[Any]):
     amount = serializers.CharField()
     currency = serializers.CharField()

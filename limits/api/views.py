@@ -8,9 +8,10 @@ from rest_framework.response import Response
 from audit import refusals
 from audit.chain import Subject
 from lamba_campaigns.lib import sql
+from lamba_campaigns.web import pagination
 from lamba_campaigns.web.idempotency import idempotent
 from lamba_campaigns.web.rest import RestView, validated
-from limits import entitlements, subscriptions, usage
+from limits import entitlements, ledger, subscriptions, usage
 from limits.api import serializers as shapes
 from limits.asks import pool_of
 
@@ -30,6 +31,21 @@ class LimitList(RestView):
         found = standing.entitlements
         lines = [line.as_json() for line in usage.of(standing)]
         return Response(shapes.limits_json(found, self.scope.environment, lines))
+
+
+class ReservationList(RestView):
+    """What launches hold and used of the plan, newest first."""
+
+    permissions = {"GET": "limits.read"}
+
+    @extend_schema(
+        tags=["Limits"],
+        operation_id="listReservations",
+        parameters=[OpenApiParameter("limit", int), OpenApiParameter("cursor", str)],
+        responses=shapes.ReservationPage,
+    )
+    def get(self, request: Request) -> Response:
+        return pagination.page(ledger.launches(self.scope).prefetch_related("lines"), request, ledger.as_json)
 
 
 class PlanItem(RestView):

@@ -1,0 +1,50 @@
+"""What scheduled campaigns will ask of the email volume: told to limits, which stands below and can't look."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from campaigns import listing
+from campaigns.models import Campaign, Channel, State
+from lamba_campaigns.web import navigation
+from limits.forecasts import Planned
+from projects.models import Environment
+from projects.scoping import Scope
+
+PLANNED_MAX: Final = 200
+
+
+def volume(scope: Scope, since: datetime, until: datetime) -> Sequence[Planned]:
+    """The e-mail campaigns that are scheduled in this time and share the counters of `scope`."""
+    scopes = _sharing(scope)
+    rows = list(
+        Campaign.objects.across_environments("all production environments of a workspace share one plan")
+        .filter(
+            environment_id__in=scopes,
+            state=State.SCHEDULED,
+            channel=Channel.EMAIL,
+            scheduled_at__gte=since,
+            scheduled_at__lt=until,
+        )
+        .order_by("scheduled_at", "id")[:PLANNED_MAX]
+    )
+    counted = listing.counted(rows)
+    return [
+        Planned(
+            row.name,
+            navigation.url_of(scope, "campaign-detail", row.public_id)
+            if row.environment_id == scope.environment_id
+            else "",
+            row.scheduled_at,
+            counted.get(row.pk),
+        )
+        for row in rows
+        if row.scheduled_at
+    ]
+
+
+def _sharing(scope: Scope) -> list[int]:
+    if not scope.is_production:
+        return [scope.environment_id]
+    found = Environment.objects.filter(project__workspace_id=scope.workspace_id, name=scope.environment)
+    return list(found.values_list("pk", flat=True))
