@@ -258,6 +258,15 @@ class TemplateForm(forms.Form):
     subject = forms.CharField(label="Subject", max_length=300)
     preheader = forms.CharField(label="Preheader", max_length=300, required=False)
     body = forms.CharField(label="Body", max_length=100_000, strip=False, widget=forms.Textarea)
+    text = forms.CharField(
+        label="Plain text",
+        max_length=100_000,
+        strip=False,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 6}),
+        help_text="Empty: made from the body. The unsubscribe line is added by itself.",
+    )
+    locale = forms.CharField(required=False, max_length=12, widget=forms.HiddenInput)
     person = forms.CharField(required=False, max_length=128)
 
     def take(self, refusal: Invalid) -> None:

@@ -1,7 +1,7 @@
 """Templates: edit a draft, publish it as the next version. What was published is never edited."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,8 @@ from audiences import people
 from audit import chain
 from campaigns.models import Channel, Template, TemplateVersion
 from campaigns.models.template import BODY_LENGTH_MAX, PREHEADER_LENGTH_MAX, SUBJECT_LENGTH_MAX
-from delivery import linting, rendering
-from lamba_campaigns.lib.canonical import digest
+from delivery import linting, locales, rendering
+from lamba_campaigns.lib.canonical import canonical_bytes, digest
 from lamba_campaigns.lib.constraints import translated
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound, Stale
 from lamba_campaigns.lib.sql import durable
@@ -22,16 +22,38 @@ from projects.scoping import Actor, Scope
 
 NAME_LENGTH_MAX = 120
 GAUGE = "templates"
+TEXTS = ("subject", "preheader", "body", "text")
+VARIANTS_MAX = 20
 KNOWN_FIELDS = people.FIELD_NAMES | {f"{people.TRAITS_PREFIX}*"}
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What an operator writes: subject and preheader in Liquid, body in Markdown with Liquid."""
+    """What an operator writes: subject and preheader in Liquid, body in Markdown with Liquid, the plain text in Liquid
+    (made from the body when empty). `variants` are the same four texts for other locales.
+    """
 
     subject: str
     preheader: str
     body: str
+    text: str = ""
+    variants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def in_locale(self, locale: str) -> "Message":
+        """The variant of a locale; a copy of the message itself to begin with where there is none."""
+        if not locale:
+            return self
+        words = self.variants.get(locale) or {name: getattr(self, name) for name in TEXTS}
+        return Message(**{name: words.get(name, "") for name in TEXTS})
+
+    def with_locale(self, locale: str, words: "Message | None") -> "Message":
+        """The message with these words in that locale; None takes the locale away."""
+        others = {key: value for key, value in self.variants.items() if key != locale}
+        if words is None:
+            return replace(self, variants=others)
+        if not locale:
+            return replace(words, variants=self.variants)
+        return replace(self, variants=others | {locale: {name: getattr(words, name) for name in TEXTS}})
 
 
 class TemplateArchived(Conflict):
@@ -174,6 +196,8 @@ def content_of(*, scope: Scope, message: Message | TemplateVersion) -> rendering
         subject=message.subject,
         preheader=message.preheader,
         body=message.body,
+        text=message.text,
+        variants=canonical_bytes(message.variants).decode() if message.variants else "",
         from_name=sender.sender_name or scope.workspace_name,
         from_address=sender.sender_address,
         reply_to="",
@@ -203,9 +227,12 @@ def versions(*, scope: Scope, template: Template) -> Sequence[TemplateVersion]:
 def current(*, scope: Scope, template: Template) -> Message:
     """What the editor opens: the draft where there is one, else the newest version."""
     if template.draft_saved_at is not None:
-        return Message(template.draft_subject, template.draft_preheader, template.draft_body)
+        draft = (template.draft_subject, template.draft_preheader, template.draft_body, template.draft_text)
+        return Message(*draft, template.draft_variants)
     newest = latest(scope=scope, template=template)
-    return Message(newest.subject, newest.preheader, newest.body) if newest else Message("", "", "")
+    if newest is None:
+        return Message("", "", "")
+    return Message(newest.subject, newest.preheader, newest.body, newest.text, newest.variants)
 
 
 def subject_of(template: Template) -> chain.Subject:
@@ -220,14 +247,17 @@ def _publish(scope: Scope, template: Template, message: Message, actor: Actor, n
         subject=message.subject,
         preheader=message.preheader,
         body=message.body,
+        text=message.text,
+        variants=dict(message.variants),
         variables=sorted(rendering.variables(content_of(scope=scope, message=message))),
-        digest=digest({"subject": message.subject, "preheader": message.preheader, "body": message.body}),
+        digest=digest(_words(message)),
         created_by=actor.label,
         created_at=now,
     )
     version.save(force_insert=True)
     template.latest_number = version.number
-    template.draft_subject = template.draft_preheader = template.draft_body = ""
+    template.draft_subject = template.draft_preheader = template.draft_body = template.draft_text = ""
+    template.draft_variants = {}
     template.draft_saved_at = None
     _save(scope, template, actor, now)
     return version
@@ -244,6 +274,8 @@ def _save(scope: Scope, template: Template, actor: Actor, now: datetime) -> None
             "draft_subject",
             "draft_preheader",
             "draft_body",
+            "draft_text",
+            "draft_variants",
             "draft_saved_at",
             "updated_by",
             "updated_at",
@@ -278,6 +310,7 @@ def _locked(scope: Scope, template_id: str, version: int) -> Template:
 def _put_draft(template: Template, message: Message, now: datetime) -> None:
     template.draft_subject, template.draft_preheader = message.subject, message.preheader
     template.draft_body, template.draft_saved_at = message.body, now
+    template.draft_text, template.draft_variants = message.text, dict(message.variants)
 
 
 def _fingerprint(message: Message) -> str:
@@ -320,11 +353,32 @@ def _require_name(name: str) -> None:
 
 
 def _require_lengths(message: Message) -> None:
-    limits = (("subject", SUBJECT_LENGTH_MAX), ("preheader", PREHEADER_LENGTH_MAX), ("body", BODY_LENGTH_MAX))
-    problems = tuple(
+    limits = (
+        ("subject", SUBJECT_LENGTH_MAX),
+        ("preheader", PREHEADER_LENGTH_MAX),
+        ("body", BODY_LENGTH_MAX),
+        ("text", BODY_LENGTH_MAX),
+    )
+    problems = [
         FieldProblem(f"#/{name}", "too_long", f"Use at most {most:,} characters.")
         for name, most in limits
         if len(getattr(message, name)) > most
-    )
+    ]
+    if len(message.variants) > VARIANTS_MAX:
+        problems.append(FieldProblem("#/variants", "too_many", f"Use at most {VARIANTS_MAX} languages."))
+    for locale, words in message.variants.items():
+        where = f"#/variants/{locale[:40]}"
+        if not locale or locales.normal(locale) != locale:
+            problems.append(FieldProblem(where, "unknown", "Use a locale such as de or de-CH."))
+        for name, most in limits:
+            if len(words.get(name, "")) > most:
+                problems.append(FieldProblem(f"{where}/{name}", "too_long", f"Use at most {most:,} characters."))
     if problems:
-        raise Invalid("The message is too long.", problems=problems)
+        raise Invalid("The message can't be kept as it is.", problems=tuple(problems))
+
+
+def _words(message: Message) -> dict[str, Any]:
+    """What a digest is over. Versions of one language with a text of the body keep the digest that they always had."""
+    words: dict[str, Any] = {"subject": message.subject, "preheader": message.preheader, "body": message.body}
+    more = {"text": message.text, "variants": dict(message.variants)}
+    return words | {name: value for name, value in more.items() if value}

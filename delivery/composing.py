@@ -60,16 +60,24 @@ class Composer:
         )
 
     def _parts(self, fields: Mapping[str, Any], unsubscribe_url: str, position: int) -> tuple[str, bytes, bytes]:
-        if self._skeleton is not None:
+        template, filled = self._in_locale(fields.get("locale"))
+        if filled is not None:
             try:
-                subject, text, html = self._skeleton.fill(fields, {"unsubscribe_url": unsubscribe_url})
+                subject, text, html = filled.fill(fields, {"unsubscribe_url": unsubscribe_url})
             except Unusual:
                 pass
             else:
                 return rendering.one_line(subject), text, html
-        made = self._template.render({"person": fields}, unsubscribe_url=unsubscribe_url)
+        made = template.render({"person": fields}, unsubscribe_url=unsubscribe_url)
         html_text = self._rewrite(made.html, position) if self._rewrite is not None else made.html
         return made.subject, mime.quoted_printable(made.text), mime.quoted_printable(html_text)
+
+    def _in_locale(self, locale: Any) -> tuple[Compiled, Skeleton | None]:
+        """The variant that this person reads, and its skeleton."""
+        chosen = self._template.in_locale(locale)
+        if chosen is self._template:
+            return chosen, self._skeleton
+        return chosen, _skeleton(chosen) if self._rewrite is None else None
 
 
 def composer_of(*, scope: Scope, job: SendJob) -> Composer:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from email_validator import EmailNotValidError, validate_email
@@ -10,14 +10,14 @@ from liquid.exceptions import LiquidError
 
 from audiences.people import TRAITS_PREFIX
 from delivery import guards, liquids, markup
-from delivery.rendering import BODY_CHARS_MAX, BUILT_IN, LINE_CHARS_MAX, Content, compile, has_control
+from delivery.rendering import BODY_CHARS_MAX, BUILT_IN, LINE_CHARS_MAX, Content, compile, has_control, variants_of
 from delivery.secret_scan import secret_places
 from lamba_campaigns.lib.errors import Invalid
 
 HTML_BYTES_WARN = 100_000  # Gmail cuts a message behind 102 kB
 SUBJECT_CHARS_WARN = 90
 FROM_NAME_CHARS_MAX = 120
-WRITTEN = ("subject", "preheader", "body")
+WRITTEN = ("subject", "preheader", "body", "text")
 _IMAGE_WITHOUT_ALT = re.compile(r"!\[\s*\]\(|<img\b(?![^>]*\balt=)", re.IGNORECASE)
 _LOOKS_LIKE_LINK = re.compile(r"\[[^\]\n]{1,200}\]\((?P<target>[^)\n]*)\)?")
 _SAFE_TARGET = re.compile(r"(button:)?(https?://[^\s/?#]+\S*|mailto:\S+@\S+|tel:[+\d][\d ()-]*)$", re.IGNORECASE)
@@ -37,7 +37,11 @@ class Problem:
     @property
     def placed(self) -> str:
         """The detail, with its line where the field has several."""
-        return f"Line {self.line}: {self.detail}" if self.pointer == "#/body" and self.line else self.detail
+        return (
+            f"Line {self.line}: {self.detail}"
+            if self.line and self.pointer.endswith(("/body", "/text"))
+            else self.detail
+        )
 
 
 def lint(content: Content, known_fields: Collection[str]) -> list[Problem]:
@@ -48,12 +52,15 @@ def lint(content: Content, known_fields: Collection[str]) -> list[Problem]:
     """
     found = [*_lines(content), *_addresses(content), *_secrets(content)]
     try:
-        compile(content)
+        compile(replace(content, variants=""))
     except Invalid as refused:
         found += _unreadable(content, refused)
     else:
         found += [*_variables(content, known_fields), *_fallbacks(content), *_images(content), *_links(content)]
         found += _size(content)
+    for locale, variant in variants_of(content):
+        inside = [each for each in lint(variant, known_fields) if each.pointer.removeprefix("#/") in WRITTEN]
+        found += [replace(each, pointer=f"#/variants/{locale}{each.pointer[1:]}") for each in inside]
     order = {f"#/{field.name}": place for place, field in enumerate(fields(Content))}
     return sorted(found, key=lambda each: (order.get(each.pointer, 99), each.line, each.column))
 
@@ -127,7 +134,7 @@ def _addresses(content: Content) -> Iterator[Problem]:
 
 
 def _secrets(content: Content) -> Iterator[Problem]:
-    for name in (field.name for field in fields(content)):
+    for name in (field.name for field in fields(content) if field.name != "variants"):
         source = getattr(content, name)
         for secret, index in secret_places(source):
             detail = f"This looks like {secret}. Messages must not carry secrets."

@@ -17,6 +17,8 @@ from markdown_it.token import Token
 
 from delivery.liquids import MARK
 
+SIGNS_MAX = 10_000
+_SIGNS = "[]*_~`|<&!"
 _WORD = re.compile(r"zqxm(\d+)mxqz")
 _ATTRIBUTE = re.compile(r'\b(href|src)="([^"]*)"')
 _BLOCK_MARKS = re.compile(r"<p[^>]*>\s*((?:zqxm\d+mxqz\s*)+)</p>")
@@ -45,12 +47,19 @@ _cleaner = nh3.Cleaner(
 _inliner = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 
 
+class TooDense(Exception):
+    """More signs of Markdown than any message needs: each costs a token, and lists of them are made to be slow."""
+
+
 class LostMark(Exception):
     """A Liquid mark stands where HTML does not allow text, such as inside a tag."""
 
 
 def build(body: str, preheader: str, sender: str) -> tuple[str, str]:
     """The HTML page and the plain text, both Liquid templates, for a body that Liquid can parse."""
+    signs = sum(map(body.count, _SIGNS))
+    if signs > SIGNS_MAX:
+        raise TooDense(f"{signs:,} signs of Markdown ({' '.join(_SIGNS)}); a message may have {SIGNS_MAX:,}.")
     marks: list[str] = []
     tokens = _markdown().parse(_take_out(body, marks))
     inside = _cleaner.clean(_markdown().renderer.render(tokens, _markdown().options, {}))
@@ -58,7 +67,7 @@ def build(body: str, preheader: str, sender: str) -> tuple[str, str]:
     page = _page(inside, _take_out(preheader, marks), _take_out("{{ unsubscribe_url }}", marks), sender)
     _require_every_mark(page, marks)
     page = _guard_links(page, marks)
-    return _put_back(page, marks), _put_back("\n".join(_text(tokens)), marks) + _text_footer(sender)
+    return _put_back(page, marks), _put_back("\n".join(_text(tokens)), marks) + text_footer(sender)
 
 
 def fragment(body: str) -> tuple[str, str]:
@@ -233,5 +242,6 @@ def _inline(children: Sequence[Token]) -> str:
     return "".join(out)
 
 
-def _text_footer(sender: str) -> str:
+def text_footer(sender: str) -> str:
+    """What ends every plain-text part."""
     return f"\n\n--\n{_without_liquid(sender)}\nUnsubscribe: {{{{ unsubscribe_url }}}}\n"

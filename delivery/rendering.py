@@ -4,9 +4,10 @@ The body is Markdown with Liquid. Liquid marks are taken out, Markdown becomes s
 with its styles inlined, and the marks go back in: what a person's data says is escaped, never read as Markdown or HTML.
 """
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,13 +15,14 @@ from liquid import BoundTemplate
 from liquid.exceptions import LiquidError
 
 from audiences.people import TRAITS_PREFIX
-from delivery import liquids, markup
+from delivery import liquids, locales, markup
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 
 BODY_CHARS_MAX = 100_000
 LINE_CHARS_MAX = 500  # subject and preheader
 COMPILED_KEPT = 128
 BUILT_IN = frozenset({"unsubscribe_url"})
+LOCALE = frozenset({"person.locale"})  # frozen with everybody where a message has several languages
 _SPACE = re.compile(r"\s+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 
@@ -35,6 +37,8 @@ class Content:
     from_name: str
     from_address: str
     reply_to: str = ""
+    text: str = ""  # the plain-text part in Liquid; made from the body when empty
+    variants: str = ""  # canonical JSON: locale -> {subject, preheader, body, text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,22 @@ class Compiled:
     html: BoundTemplate
     text: BoundTemplate
     variables: frozenset[str]
+    variants: tuple[tuple[str, "Compiled"], ...] = ()
+
+    def in_locale(self, locale: Any) -> "Compiled":
+        """The variant that somebody with this locale reads."""
+        if not self.variants:
+            return self
+        found = dict(self.variants)
+        return found.get(locales.choose(locale, found), self)
 
     def render(self, fields: Mapping[str, Any], *, unsubscribe_url: str) -> Rendered:
         """The message for one person. `fields` is `{"person": {…}}` or flat (`{"person.name": …}`)."""
-        data = self._complete(nested(fields)) | {"unsubscribe_url": unsubscribe_url}
+        whole = nested(fields)
+        chosen = self.in_locale(whole.get("person", {}).get("locale"))
+        if chosen is not self:
+            return chosen.render(whole, unsubscribe_url=unsubscribe_url)
+        data = self._complete(whole) | {"unsubscribe_url": unsubscribe_url}
         try:
             return Rendered(
                 subject=one_line(self.subject.render(data)),
@@ -83,10 +99,32 @@ class Compiled:
 
 @lru_cache(maxsize=COMPILED_KEPT)
 def compile(content: Content) -> Compiled:
-    """The content ready to fill. Invalid names every place that can't be read."""
+    """The content ready to fill, in all its languages. Invalid names every place that can't be read."""
+    made = _compiled(content)
+    if not content.variants:
+        return made
+    found, problems = [], list[FieldProblem]()
+    for locale, variant in variants_of(content):
+        try:
+            found.append((locale, _compiled(variant)))
+        except Invalid as refused:
+            problems += [replace(each, pointer=f"#/variants/{locale}{each.pointer[1:]}") for each in refused.problems]
+    if problems:
+        raise Invalid("The template can't be read.", next_step="Correct the places named.", problems=tuple(problems))
+    asked = made.variables.union(LOCALE, *(each.variables for _, each in found))
+    return replace(made, variants=tuple(found), variables=asked)
+
+
+def variants_of(content: Content) -> list[tuple[str, Content]]:
+    """Every language of the content as a content of its own."""
+    words: dict[str, dict[str, str]] = json.loads(content.variants) if content.variants else {}
+    return [(locale, replace(content, variants="", **each)) for locale, each in sorted(words.items())]
+
+
+def _compiled(content: Content) -> Compiled:
     problems: list[FieldProblem] = []
     parts = {}
-    for name in ("subject", "preheader", "body"):
+    for name in ("subject", "preheader", "body", *(["text"] if content.text.strip() else [])):
         try:
             parts[name] = liquids.plain.from_string(getattr(content, name))
         except LiquidError as problem:
@@ -98,6 +136,8 @@ def compile(content: Content) -> Compiled:
     if not problems:
         try:
             html, text = markup.build(content.body, content.preheader, content.from_name)
+            if content.text.strip():
+                text = content.text.rstrip() + markup.text_footer(content.from_name)
             return Compiled(
                 content=content,
                 subject=parts["subject"],
@@ -105,6 +145,8 @@ def compile(content: Content) -> Compiled:
                 text=liquids.plain.from_string(text),
                 variables=frozenset(path for part in parts.values() for path in part.global_variable_paths()),
             )
+        except markup.TooDense as problem:
+            problems.append(FieldProblem("#/body", "too_dense", str(problem)))
         except (LiquidError, markup.LostMark) as problem:
             problems.append(FieldProblem("#/body", "liquid_in_markup", _first_line(problem)))
     raise Invalid("The template can't be read.", next_step="Correct the places named.", problems=tuple(problems))

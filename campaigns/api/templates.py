@@ -1,5 +1,8 @@
 """REST of templates: drafts, immutable versions, and previews as a real person."""
 
+from dataclasses import replace
+from typing import Any
+
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -9,7 +12,7 @@ from campaigns import previews, templates
 from campaigns.api import serializers as shapes
 from campaigns.api.campaigns import IDEMPOTENCY, IF_MATCH, PAGES
 from campaigns.models import Template, TemplateVersion
-from campaigns.templates import Message
+from campaigns.templates import TEXTS, Message
 from lamba_campaigns.web import pagination
 from lamba_campaigns.web.idempotency import idempotent
 from lamba_campaigns.web.rest import RestView, etag, expected_version, validated
@@ -45,7 +48,7 @@ class TemplateList(RestView):
             scope=self.scope,
             actor=self.actor,
             name=values["name"],
-            message=Message(values["subject"], values["preheader"], values["body"]),
+            message=_message(values),
             publish_it=values["publish"],
             channel=values["channel"],
             now=timezone.now(),
@@ -77,11 +80,7 @@ class TemplateItem(RestView):
             actor=self.actor,
             template_id=template,
             name=values.get("name", found.name),
-            message=Message(
-                values.get("subject", before.subject),
-                values.get("preheader", before.preheader),
-                values.get("body", before.body),
-            ),
+            message=_message(values, before),
             version=version,
             now=timezone.now(),
         )
@@ -120,7 +119,7 @@ class TemplateVersions(RestView):
             scope=self.scope,
             actor=self.actor,
             template_id=template,
-            message=Message(values["subject"], values["preheader"], values["body"]),
+            message=_message(values),
             version=version,
             now=timezone.now(),
         )
@@ -138,13 +137,15 @@ class TemplatePreview(RestView):
         values = validated(shapes.PreviewBody, request)
         found = templates.find(scope=self.scope, template_id=template)
         base = templates.current(scope=self.scope, template=found)
-        message = Message(
-            values.get("subject", base.subject),
-            values.get("preheader", base.preheader),
-            values.get("body", base.body),
-        )
-        shown = previews.preview(scope=self.scope, message=message, person_id=values.get("person"))
+        shown = previews.preview(scope=self.scope, message=_message(values, base), person_id=values.get("person"))
         return Response(shown.as_json())
+
+
+def _message(values: dict[str, Any], before: Message | None = None) -> Message:
+    """The texts given, in place of those that were there."""
+    return replace(
+        before or Message("", "", ""), **{name: values[name] for name in (*TEXTS, "variants") if name in values}
+    )
 
 
 def _answer(template: Template, status: int = 200) -> Response:

@@ -32,6 +32,8 @@ class Template(ScopedModel):
     draft_subject = models.CharField(max_length=SUBJECT_LENGTH_MAX, default="", blank=True)
     draft_preheader = models.CharField(max_length=PREHEADER_LENGTH_MAX, default="", blank=True)
     draft_body = models.TextField(default="", blank=True)
+    draft_text = models.TextField(default="", db_default="", blank=True)  # empty: made from the body
+    draft_variants = models.JSONField(default=dict, db_default={}, blank=True)  # locale -> the four texts
     draft_saved_at = models.DateTimeField(null=True)  # null: nothing unpublished
     created_by = models.CharField(max_length=200)
     updated_by = models.CharField(max_length=200)
@@ -62,6 +64,8 @@ class TemplateVersion(ScopedModel):
     subject = models.CharField(max_length=SUBJECT_LENGTH_MAX)
     preheader = models.CharField(max_length=PREHEADER_LENGTH_MAX, default="", blank=True)
     body = models.TextField()  # Markdown with Liquid
+    text = models.TextField(default="", db_default="", blank=True)  # the plain-text part; empty: made from the body
+    variants = models.JSONField(default=dict, db_default={}, blank=True)  # locale -> the four texts in that language
     variables = ArrayField(models.CharField(max_length=120), default=list)
     digest = models.BinaryField(max_length=32)  # SHA-256 over subject, preheader and body
     created_by = models.CharField(max_length=200)

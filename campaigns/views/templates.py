@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.core.cache import cache
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
@@ -18,6 +18,7 @@ from campaigns.models import Campaign, Template, TemplateVersion
 from campaigns.templates import Message
 from campaigns.views import pages
 from campaigns.views.campaigns import url_of_other, version_of
+from delivery import locales
 from lamba_campaigns.lib.errors import DomainError, Invalid, NotFound
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
 
@@ -102,27 +103,29 @@ def template_detail(request: ConsoleRequest, template: str) -> HttpResponseBase:
     """The editor. Its buttons say what they do: preview, save, publish, archive."""
     found = templates.find(scope=request.scope, template_id=template)
     if request.method != "POST":
-        message = templates.current(scope=request.scope, template=found)
-        form = TemplateForm(
-            initial={"name": found.name, **_as_initial(message), "person": request.GET.get("person", "")}
-        )
-        return _editor(request, form, found, message)
+        whole, locale = templates.current(scope=request.scope, template=found), _locale(request.GET)
+        message = whole.in_locale(locale)
+        given = {"name": found.name, "locale": locale, "person": request.GET.get("person", "")}
+        return _editor(request, TemplateForm(initial=given | _as_initial(message)), found, message, whole=whole)
     form = TemplateForm(request.POST)
-    message = _message(form)
+    message, locale = _message(form), _locale(request.POST)
     if "preview" in request.POST:
         return _result(request, form, message)
     if not form.is_valid():
         return _editor(request, form, found, message, status=422)
+    whole = templates.current(scope=request.scope, template=found)
     try:
-        said = _change(request, form, found, message)
+        said = _change(request, form, found, whole.with_locale(locale, None if "drop" in request.POST else message))
     except Invalid as refusal:
         form.take(refusal)
         return _editor(request, form, found, message, status=422)
     except DomainError as refusal:
         return _editor(request, form, found, message, problem=refusal, status=refusal.status)
     notify(request, said)
-    back = url(request.scope, "template-list") if "archive" in request.POST else ""
-    return HttpResponseRedirect(back or url(request.scope, "template-detail", found.public_id))
+    if "archive" in request.POST:
+        return HttpResponseRedirect(url(request.scope, "template-list"))
+    stay = f"?locale={locale}" if locale and "drop" not in request.POST else ""
+    return HttpResponseRedirect(url(request.scope, "template-detail", found.public_id) + stay)
 
 
 @require_GET
@@ -196,6 +199,7 @@ def _editor(
     template: Template | None,
     message: Message,
     *,
+    whole: Message | None = None,
     problem: DomainError | None = None,
     status: int = 200,
 ) -> HttpResponse:
@@ -206,6 +210,8 @@ def _editor(
         "form": form,
         "template": template,
         "message": message,
+        "locale": str(form["locale"].value() or ""),
+        "languages": sorted((whole or _whole(request, template) or message).variants),
         "fields": people.FIELDS,
         "people": previews.sample_people(scope=request.scope) if may_see else [],
         "preview": shown,
@@ -222,6 +228,10 @@ def _editor(
         "problem": problem,
     }
     return page(request, "campaigns/editor.html", context, status=status)
+
+
+def _whole(request: ConsoleRequest, template: Template | None) -> Message | None:
+    return templates.current(scope=request.scope, template=template) if template else None
 
 
 def _result(request: ConsoleRequest, form: TemplateForm, message: Message) -> HttpResponse:
@@ -257,11 +267,16 @@ def _frame_key(request: HttpRequest, token: str) -> str:
 
 def _message(form: TemplateForm) -> Message:
     # browsers send CRLF, JSON does not: one form, so that equal texts have equal digests
-    return Message(*(str(form.data.get(name, "")).replace("\r\n", "\n") for name in ("subject", "preheader", "body")))
+    return Message(*(str(form.data.get(name, "")).replace("\r\n", "\n") for name in templates.TEXTS))
+
+
+def _locale(given: QueryDict) -> str:
+    """The language that is edited; '' for the message itself, and for what is no locale."""
+    return locales.normal(given.get("locale", ""))
 
 
 def _as_initial(message: Message) -> dict[str, str]:
-    return {"subject": message.subject, "preheader": message.preheader, "body": message.body}
+    return {name: getattr(message, name) for name in templates.TEXTS}
 
 
 def _used_by(request: ConsoleRequest, rows: list[Template]) -> dict[int, int]:
@@ -281,7 +296,7 @@ def _copyable(request: ConsoleRequest) -> list[Template]:
 
 def _changes(before: TemplateVersion | None, after: TemplateVersion) -> list[tuple[str, list[DiffLine]]]:
     found = []
-    for name in ("subject", "preheader", "body"):
+    for name in templates.TEXTS:
         old = getattr(before, name).splitlines() if before else []
         lines = list(difflib.ndiff(old, getattr(after, name).splitlines()))
         shown = [DiffLine(line[0].strip(), line[2:]) for line in lines if line[0] != "?"]
