@@ -13,6 +13,7 @@ from email.utils import format_datetime
 
 import idna
 
+from delivery import dkim
 from delivery.rendering import Content, Rendered
 
 LINE_MAX = 78
@@ -60,6 +61,7 @@ class Envelope:
     recipient: str
     data: bytes  # CRLF lines, no dot-stuffing, ends with CRLF
     international: bool = False
+    reference: str = ""  # what names it in a delivery status notification (RFC 3461)
 
 
 class Letterhead:
@@ -78,6 +80,7 @@ class Letterhead:
             b"MIME-Version: 1.0",
             b'Content-Type: multipart/alternative; boundary="' + BOUNDARY + b'"',
         ]
+        self._signer = dkim.signer(self.domain)
         self.lines = b"\r\n".join([*lines, b"To: "])
         self._after_token = b"@" + self.domain.encode() + b">\r\nList-Unsubscribe: <"
 
@@ -127,7 +130,10 @@ class Letterhead:
             html,
             _END,
         )
-        return Envelope(position, self.sender, to.text, b"".join(parts), self.international or to.international)
+        data = b"".join(parts)
+        if self._signer is not None:
+            data = self._signer.sign(data)
+        return Envelope(position, self.sender, to.text, data, self.international or to.international, token)
 
 
 def date(moment: datetime) -> bytes:

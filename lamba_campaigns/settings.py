@@ -98,6 +98,9 @@ if MODE == "test" and (_worker := os.environ.get("PYTEST_XDIST_WORKER", "")):  #
     REDIS_URL = _redis_database(REDIS_URL, 1 + int(_worker.removeprefix("gw")))
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 EMAIL_URL = _required("EMAIL_URL", "smtp://127.0.0.1:1025")  # the relay of the SMTP channel
+DKIM: str = env(
+    "LAMBA_DKIM", default=""
+)  # domain:selector:/path/to/key.pem, more behind commas; empty: the relay signs
 CAPTURE_URL: str = env(
     "LAMBA_CAPTURE_URL", default="smtp://127.0.0.1:1025"
 )  # where sandbox mail goes: `manage.py capture_mail`

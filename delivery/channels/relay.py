@@ -29,6 +29,7 @@ class Relay:
     connections: int = CONNECTIONS_DEFAULT
     ca_file: str = ""
     helo: str = ""  # the name we give ourselves; the host's own if empty
+    notify: bool = True  # ask for delivery status notifications where the relay offers them
 
     def __repr__(self) -> str:
         return f"{self.host}:{self.port}"  # never the password
@@ -39,7 +40,7 @@ class Relay:
 
 
 def parse(url: str) -> Relay:
-    """`smtp+tls://user:password@host:587?connections=16&ca=/path.pem`. User and password are percent-encoded."""
+    """`smtp+tls://user:password@host:587?connections=16&ca=/path.pem&dsn=off`; user and password percent-encoded."""
     parts = urlsplit(url)
     if parts.scheme not in PORTS or not parts.hostname:
         raise BadRelay("A relay is smtp://host:port, smtp+tls://user:password@host:587 or smtps://user:password@host.")
@@ -54,6 +55,7 @@ def parse(url: str) -> Relay:
         connections=int(options.get("connections", CONNECTIONS_DEFAULT)),
         ca_file=options.get("ca", ""),
         helo=options.get("helo", ""),
+        notify=options.get("dsn", "on") != "off",
     )
     if not 1 <= relay.connections <= CONNECTIONS_MAX:
         raise BadRelay(f"connections goes from 1 to {CONNECTIONS_MAX}.")

@@ -1,6 +1,6 @@
 """One SMTP connection: replies in order, TLS, authentication, and one message after the other without waiting.
 
-Sources: RFC 5321, 2920 (pipelining), 3207 (STARTTLS), 4954 (AUTH), 3463 (enhanced codes), 6531 (SMTPUTF8).
+Sources: RFC 5321, 2920 (pipelining), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN), 3463 (enhanced codes), 6531 (SMTPUTF8).
 """
 
 import asyncio
@@ -211,7 +211,7 @@ class Session(asyncio.Protocol):
     def announce(self, item: Envelope) -> bytes:
         """What to write to begin this message: the whole envelope in one go where the server pipelines."""
         first = b"RSET\r\n" if self._reset_first and self.pipelining else b""
-        return first + (b"".join(_commands(item)) if self.pipelining else b"")
+        return first + (b"".join(self._commands(item)) if self.pipelining else b"")
 
     async def envelope_replies(self, item: Envelope) -> Outcome | None:
         """None when the server waits for the message; else what became of it. Reads exactly the replies it is owed."""
@@ -239,12 +239,24 @@ class Session(asyncio.Protocol):
             self.write(b"RSET\r\n")
             await self._counted()
         replies: list[Reply] = []
-        for command in _commands(item):
+        for command in self._commands(item):
             self.write(command)
             replies.append(await self._counted())
             if not replies[-1].ok and replies[-1].code != 354:
                 break
         return (*replies, *[replies[-1]] * (3 - len(replies)))  # type: ignore[return-value]
+
+    def _commands(self, item: Envelope) -> tuple[bytes, bytes, bytes]:
+        sender = " BODY=8BITMIME SMTPUTF8" if item.international else ""
+        recipient = ""
+        if self.relay.notify and "DSN" in self.capabilities:
+            sender += f" RET=HDRS ENVID={item.reference}" if item.reference else " RET=HDRS"
+            recipient = " NOTIFY=FAILURE,DELAY"
+        return (
+            f"MAIL FROM:<{item.sender}>{sender}\r\n".encode(),
+            f"RCPT TO:<{item.recipient}>{recipient}\r\n".encode(),
+            b"DATA\r\n",
+        )
 
     async def _counted(self) -> Reply:
         """A reply inside an envelope: 421 there ends the session before anything was handed over."""
@@ -263,12 +275,3 @@ class Session(asyncio.Protocol):
 def body(item: Envelope) -> bytes:
     """The message with its dots stuffed, and the final dot."""
     return item.data.replace(b"\r\n.", b"\r\n..") + b".\r\n"
-
-
-def _commands(item: Envelope) -> tuple[bytes, bytes, bytes]:
-    options = " BODY=8BITMIME SMTPUTF8" if item.international else ""
-    return (
-        f"MAIL FROM:<{item.sender}>{options}\r\n".encode(),
-        f"RCPT TO:<{item.recipient}>\r\n".encode(),
-        b"DATA\r\n",
-    )

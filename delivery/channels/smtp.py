@@ -25,6 +25,7 @@ except ImportError:  # Windows
 BATCH_SECONDS_MAX = 10.0  # shorter than a chunk's lease
 OPEN_SECONDS_MAX = 5.0
 IDLE_SECONDS_MAX = 20.0
+CALM_SECONDS = 10.0  # without a 421, before another connection is tried
 TRIES_MAX = 3  # connections that one message may lose before it has to wait
 MESSAGES_PER_CONNECTION = 8  # a batch opens one connection for so many messages, up to the relay's limit
 T = TypeVar("T")
@@ -38,6 +39,8 @@ class SmtpChannel:
         self.relay = relay
         self._idle: list[tuple[float, Session]] = []
         self._pid = os.getpid()
+        self._width = relay.connections  # halved when the relay says 421, one more after each calm while
+        self._calm_from = 0.0
 
     def ready(self) -> None:
         self._run(self._ready())
@@ -69,7 +72,8 @@ class SmtpChannel:
 
     async def _send(self, batch: Sequence[Envelope]) -> Handed:
         work = _Work(batch)
-        count = min(self.relay.connections, -(-len(batch) // MESSAGES_PER_CONNECTION))
+        self._widen()
+        count = min(self._width, -(-len(batch) // MESSAGES_PER_CONNECTION))
         timer = asyncio.get_running_loop().call_later(BATCH_SECONDS_MAX, work.give_up)
         try:
             await asyncio.gather(*(self._connection(work) for _ in range(count)))
@@ -83,12 +87,26 @@ class SmtpChannel:
             try:
                 session = await self._take()
             except ChannelDown as problem:
-                work.down = str(problem)
+                if work.sessions:  # one connection too many: the others carry on
+                    self._narrow()
+                else:
+                    work.down = str(problem)
                 return
             try:
                 await work.through(session)
             finally:
+                if session.lost.startswith("421"):
+                    self._narrow()
                 self._give_back(session)
+
+    def _narrow(self) -> None:
+        self._width = max(1, self._width // 2)
+        self._calm_from = asyncio.get_running_loop().time()
+
+    def _widen(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._width < self.relay.connections and now - self._calm_from > CALM_SECONDS:
+            self._width, self._calm_from = self._width + 1, now
 
     async def _take(self) -> Session:
         now = asyncio.get_running_loop().time()

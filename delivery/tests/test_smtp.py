@@ -314,3 +314,62 @@ def test_a_sandbox_mails_only_its_allow_list(serve: Serve) -> None:
     assert kinds(channel.send_batch(batch(4)).outcomes) == ["accepted"] * 4
     assert world.addresses() == ["u2@example.com"]
     assert capture.addresses() == ["u1@example.com", "u3@example.com", "u4@example.com"]
+
+
+# --- what a relay offers, and what it complains of ------------------------------------------------------------------
+def test_status_notifications_are_asked_for_where_they_are_offered() -> None:
+    asked: list[str] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready\r\n")
+        while line := await reader.readline():
+            verb = line[:4].decode()
+            if verb in ("MAIL", "RCPT"):
+                asked.append(line.decode().strip())
+            if verb == "DATA":
+                writer.write(b"354 go on\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+            writer.write(b"250-here\r\n250-DSN\r\n250 PIPELINING\r\n" if verb == "EHLO" else b"250 2.0.0 fine\r\n")
+        writer.close()
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(relay, "127.0.0.1", 0), loop).result()
+    place = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    item = Envelope(1, "a@acme.example", "u1@example.com", b"Subject: x\r\n\r\nx\r\n", reference="token1")
+    try:
+        for option in ("", "?dsn=off"):
+            channel = SmtpChannel(parse(place + option))
+            assert kinds(channel.send_batch([item]).outcomes) == ["accepted"]
+            channel.close()
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_later(0.2, loop.stop)
+        loop.call_soon_threadsafe(lambda: None)
+        thread.join()
+        loop.close()
+    assert asked == [
+        "MAIL FROM:<a@acme.example> RET=HDRS ENVID=token1",
+        "RCPT TO:<u1@example.com> NOTIFY=FAILURE,DELAY",
+        "MAIL FROM:<a@acme.example>",
+        "RCPT TO:<u1@example.com>",
+    ]
+
+
+def test_too_many_connections_are_made_fewer_and_everything_still_leaves(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Postbox()
+    answers = iter(range(1000))
+    box.data = lambda server, envelope: "421 4.7.0 Too many connections" if next(answers) in (3, 9) else None
+    channel = SmtpChannel(parse(f"smtp://{serve(box)}?connections=8"))
+    outcomes = kinds(channel.send_batch(batch(120)).outcomes)
+    assert outcomes.count("accepted") == len(box.received) == len(set(box.addresses())) == 118
+    assert outcomes.count("deferred") == 2
+    assert channel._width == 2
+    monkeypatch.setattr(smtp, "CALM_SECONDS", 0)
+    for _ in range(10):
+        channel.send_batch(batch(10))
+    assert channel._width == 8, "one more after each calm while, up to the relay's limit"
+    channel.close()
