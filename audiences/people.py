@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.db.models import QuerySet
 from django.db.models.functions import Lower
 
-from audiences import facts, vocabulary
+from audiences import erasure, facts, vocabulary
 from audiences.channels import CHANNEL_BITS
 from audiences.facts import Known
 from audiences.models import Person, PersonFacts, Segment, Vocabulary
@@ -18,6 +18,7 @@ from audit import chain
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import NotFound
 from projects.scoping import Actor, Scope
+from webhooks import outbox
 
 HISTORY_SHOWN_MAX = 200
 FIND_MAX = 50
@@ -143,15 +144,18 @@ def is_merge_field(name: str) -> bool:
 
 
 def erase(*, scope: Scope, actor: Actor, public_id: str, now: datetime) -> None:
-    """Afterwards nothing personal is left but Lamba's user id and what forbids contact. Snapshots age out by month."""
+    """Afterwards nothing personal is left but Lamba's user id and what forbids contact, in snapshots neither."""
     with sql.durable():
         person = get(scope=scope, public_id=public_id)
         told = facts.Change(person.pk, "deleted", True, now, f"{actor.origin}:{actor.id}")
         removed = facts.Change(person.pk, "membership", "removed", now, f"{actor.origin}:{actor.id}")
         facts.apply(scope=scope, changes=[told, removed], now=now)
+        erasure.blank_memberships(scope=scope, person=person, now=now)
         chain.record(
             scope=scope, actor=actor, action="person.erased", subject=chain.Subject("person", person.public_id), now=now
         )
+        # what other apps keep of the person goes too
+        outbox.publish(scope=scope, type="delivery.person_changed", data={"userId": person.external_id}, now=now)
 
 
 def _channels(mask: int) -> dict[str, bool]:

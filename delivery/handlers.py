@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from django.utils import timezone
 
-from delivery import own_receipts, receipts
+from delivery import inbox, own_receipts, receipts
 from delivery.merging import TYPES
 from projects.scoping import Scope
 from webhooks.registry import Event, handles
@@ -18,3 +18,9 @@ def record_receipts(scope: Scope, events: Sequence[Event]) -> None:
 @handles(own_receipts.EVENT)
 def record_own_receipts(scope: Scope, events: Sequence[Event]) -> None:
     receipts.record(scope=scope, events=own_receipts.unfold(events), now=timezone.now())
+
+
+@handles("user.deleted", "delivery.person_changed")
+def forget_inboxes(scope: Scope, events: Sequence[Event]) -> None:
+    """Whoever was erased leaves no messages behind."""
+    inbox.forget(scope=scope, external_ids=[str(event.data["userId"]) for event in events if "userId" in event.data])

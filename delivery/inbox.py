@@ -13,9 +13,10 @@ from django.core import signing
 
 from audiences.models import Person
 from delivery import own_receipts, statements
+from delivery.models import InboxItem
 from delivery.own_receipts import Told
 from lamba_campaigns.lib.errors import DomainError
-from lamba_campaigns.lib.sql import durable
+from lamba_campaigns.lib.sql import durable, require_transaction
 from projects.access import scope_by_id
 from projects.models import Environment
 from projects.scoping import Scope
@@ -110,6 +111,14 @@ def archive(*, who: Reader, ids: Sequence[int], archived: bool, now: datetime) -
 def unread(*, who: Reader) -> int:
     """How many items wait, counted up to UNREAD_COUNTED_MAX."""
     return int(statements.rows("unread_inbox", _of(who) | {"most": UNREAD_COUNTED_MAX})[0][0])
+
+
+def forget(*, scope: Scope, external_ids: Sequence[str]) -> int:
+    """The inboxes of these users are empty. How many items went. Called in the transaction of the event queue."""
+    require_transaction()
+    people = Person.objects.within(scope).filter(external_id__in=external_ids).values_list("pk", flat=True)
+    items = InboxItem.objects.filter(environment_id=scope.environment_id, person_id__in=list(people))
+    return items.delete()[0]
 
 
 def newest(*, who: Reader) -> int:

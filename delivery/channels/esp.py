@@ -31,7 +31,8 @@ from projects.scoping import Scope
 
 PARALLEL_MAX = 8
 BATCH_MESSAGES_MAX = 100
-REQUEST_SECONDS = 6
+REQUEST_SECONDS = 5.0
+LEFT_SECONDS_MIN = 2.0  # with less nothing new is begun in this window
 TOKEN = "lamba_message"  # noqa: S105 - the name under which the provider keeps the message's token, for its receipts
 Part = list[tuple[Piece, Rendered]]
 _KINDS: Final[Mapping[str, Kind]] = {
@@ -93,11 +94,14 @@ class EspWay:
 
     def _send(self, part: Part, until: float) -> tuple[dict[int, Outcome], str]:
         """Outcomes by position, and why the provider takes nothing from anybody, if so."""
-        if until - time.monotonic() < 1:
+        left = until - time.monotonic()
+        if left < LEFT_SECONDS_MIN:
             return _all(part, "deferred", "", "Not sent yet"), ""
         message = self._batch(part) if self._backend.batches else self._single(*part[0])
         try:
-            with get_connection(f"anymail.backends.{self._backend.name}.EmailBackend", **self._options()) as connection:
+            with get_connection(
+                f"anymail.backends.{self._backend.name}.EmailBackend", **self._options(left)
+            ) as connection:
                 if self._backend.keys:
                     connection.session.headers["Idempotency-Key"] = _key(part[0][0])  # type: ignore[attr-defined]
                 connection.send_messages([message])
@@ -121,12 +125,12 @@ class EspWay:
             return _all(part, "rejected", str(code), detail), ""
         return _all(part, "uncertain", str(code or ""), detail), detail
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, left: float) -> dict[str, Any]:
         config = self._connection.config
         return {
             self._backend.secret: self._connection.secret,
             "api_url": config["url"],
-            "requests_timeout": REQUEST_SECONDS,
+            "requests_timeout": min(REQUEST_SECONDS, left / 2),  # it counts for connecting and for reading, each
             **self._backend.options(config),
         }
 

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from audiences import people as known_people
 from audiences.models import Person, PersonFacts
 from audit import ledger
 from delivery import inbox, inbox_stream, tokens
@@ -21,7 +22,7 @@ from delivery.models import InboxItem, JobCounters, SendJob
 from delivery.rendering import Content
 from delivery.tests.conftest import counters, state
 from delivery.windows import Member
-from projects.scoping import Scope
+from projects.scoping import Actor, Scope
 from webhooks import process
 
 pytestmark = pytest.mark.django_db
@@ -235,3 +236,15 @@ def test_unsubscribing_from_in_app_holds_before_the_next_job(
     client.post(f"/u/{token}", {"wish": "unsubscribe"})
     deliver(first)
     assert counters(first) == {"excluded": 1, "accepted": 2}
+
+
+def test_an_erased_person_leaves_no_messages_behind(
+    scope: Scope, actor: Actor, now: datetime, sent: SendJob, client: Client, front: Any
+) -> None:
+    headers = front("u1")
+    person = Person.objects.within(scope).get(external_id="u1")
+    known_people.erase(scope=scope, actor=actor, public_id=person.public_id, now=now)
+    settle(scope)
+    assert not InboxItem.objects.filter(person_id=person.pk).exists()
+    assert InboxItem.objects.count() == 2
+    assert client.get("/api/v1/inbox", headers=headers).status_code == 401
