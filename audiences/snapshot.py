@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from psycopg import sql as compose
 from psycopg.errors import QueryCanceled
 
-from audiences import judging, partitions, people, statements, vocabulary
+from audiences import erasure, judging, partitions, people, statements, vocabulary
 from audiences.exclusions import NOTHING, Exclusions
 from audiences.imports import safe_cell
 from audiences.models import Audience, AudienceVersion, Snapshot, SnapshotMember
@@ -33,7 +33,6 @@ from projects.scoping import SYSTEM, Actor, Scope
 
 FIELDS_MAX = 100
 EXPORT_PAGE = 2_000
-FREEZE_MEMORY = "64MB"  # of each sort of the freezing statement
 
 
 class Line:
@@ -181,7 +180,7 @@ def verify(*, scope: Scope, snapshot: Snapshot) -> Verified:
     """Read every stored row again and compare it with what the snapshot says of itself."""
     params = {"environment": scope.environment_id, "snapshot": snapshot.pk, "month": snapshot.taken_month}
     found = statements.rows("weigh", params=params)
-    parts = [row[:4] for row in found]
+    parts = erasure.restored(scope=scope, snapshot=snapshot, parts=[row[:4] for row in found])
     problems = [f"{row[6]} members are not people of {scope.path}, or were removed from it" for row in found if row[6]]
     stored = _counted(parts)
     if stored != counts(snapshot):
@@ -278,8 +277,7 @@ def _insert_members(
         kept={"truth": rule.truth, "fields": _fields(scope, asked.fields)},
         in_order=True,
     )
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL work_mem = '{FREEZE_MEMORY}'")
+    with connection.cursor() as cursor, judging.planned(cursor):
         cursor.execute(statement, {**params, **where})
         ((watermark,),) = cursor.fetchall()
         return str(watermark)

@@ -7,7 +7,7 @@ from audiences.models.facts import Fact, FactHistory, FactRecord, PersonFacts
 from audiences.models.imports import ImportFilePart, ImportProblem, ImportRun
 from audiences.models.people import Person
 from audiences.models.segments import Segment, Vocabulary
-from audiences.models.snapshots import Snapshot, SnapshotMember
+from audiences.models.snapshots import ErasedMember, Snapshot, SnapshotMember
 
 __all__ = [
     "Audience",
@@ -15,6 +15,7 @@ __all__ = [
     "BackfillRun",
     "Contact",
     "ContactSubject",
+    "ErasedMember",
     "Fact",
     "FactHistory",
     "FactRecord",

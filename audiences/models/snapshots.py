@@ -61,3 +61,18 @@ class SnapshotMember(models.Model):
     fields = models.JSONField(null=True)  # the merge fields asked for, as the template's `person`
 
     objects = ScopedQuerySet.as_manager()
+
+
+class ErasedMember(models.Model):
+    """A member whose person was erased: what the row weighed in the digest before and after, encrypted."""
+
+    snapshot = ScopedForeignKey(Snapshot, related_name="erased", db_index=False)
+    environment = models.ForeignKey("projects.Environment", models.PROTECT, related_name="+", db_index=False)
+    position = models.IntegerField()
+    weight_cipher = models.BinaryField()
+    erased_at = models.DateTimeField()
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["snapshot", "position"], name="erased_member_is_unique")]
