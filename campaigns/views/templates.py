@@ -1,8 +1,6 @@
 """Console pages of templates: the list, the editor with its live preview, versions side by side."""
 
-import difflib
 import secrets
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django.core.cache import cache
@@ -12,9 +10,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from audiences import people
-from campaigns import previews, promotion, seeds, templates, trials
+from campaigns import comparing, previews, promotion, seeds, templates, trials
 from campaigns.forms import TemplateForm
-from campaigns.models import Campaign, Template, TemplateVersion
+from campaigns.models import Campaign, Template
 from campaigns.templates import Message
 from campaigns.views import pages
 from campaigns.views.campaigns import url_of_other, version_of
@@ -32,12 +30,6 @@ STARTER: Final = Message(
     preheader="",
     body='# A headline\n\nHi {{ person.given_name | default: "there" }},\n\nWhat you want to say.\n',
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DiffLine:
-    sign: str
-    text: str
 
 
 @require_GET
@@ -147,17 +139,19 @@ def template_frame(request: ConsoleRequest, token: str) -> HttpResponseBase:
 @require_GET
 @console_view(get="console.read")
 def template_version(request: ConsoleRequest, template: str, number: int) -> HttpResponseBase:
-    """One version beside the one before it."""
+    """One version beside the one before it, or beside the one that `with` names."""
     found = templates.find(scope=request.scope, template_id=template)
     rows = {row.number: row for row in templates.versions(scope=request.scope, template=found)}
     if number not in rows:
         raise NotFound(f"{found.name} has no version {number}.")
+    asked = request.GET.get("with", "")
+    other = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else number - 1
     context = {
         "nav": "templates",
         "template": found,
         "version": rows[number],
-        "before": rows.get(number - 1),
-        "changes": _changes(rows.get(number - 1), rows[number]),
+        "before": rows.get(other),
+        "parts": comparing.compare(rows.get(other), rows[number]),
         "versions": list(rows.values()),
         "number_label": str(number),
         "digest": bytes(rows[number].digest).hex(),
@@ -292,14 +286,3 @@ def _used_by(request: ConsoleRequest, rows: list[Template]) -> dict[int, int]:
 
 def _copyable(request: ConsoleRequest) -> list[Template]:
     return promotion.copyable_templates(scope=request.scope) if request.access.may("templates.write") else []
-
-
-def _changes(before: TemplateVersion | None, after: TemplateVersion) -> list[tuple[str, list[DiffLine]]]:
-    found = []
-    for name in templates.TEXTS:
-        old = getattr(before, name).splitlines() if before else []
-        lines = list(difflib.ndiff(old, getattr(after, name).splitlines()))
-        shown = [DiffLine(line[0].strip(), line[2:]) for line in lines if line[0] != "?"]
-        if shown:
-            found.append((name.capitalize(), shown))
-    return found
