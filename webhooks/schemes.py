@@ -115,7 +115,10 @@ SCHEMES: Mapping[str, Scheme] = {
             _lamba_legacy,
         ),
         Scheme(
-            "standard_webhooks", "Standard Webhooks", "webhook-id, webhook-timestamp, webhook-signature.", _standard
+            "standard_webhooks",
+            "Standard Webhooks",
+            "webhook-id, webhook-timestamp, webhook-signature.",
+            _standard("webhook-"),
         ),
         *(
             Scheme(
