@@ -1,21 +1,15 @@
 """The closing balance of a campaign: what was planned, where every message stands, what differs, and its digest."""
 
-import csv
-import io
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from django.http import HttpResponse
-
-from audit import chain, ledger
+from audit import ledger
 from audit.models import Break
-from campaigns.lifecycle import subject_of
 from campaigns.models import Campaign
-from campaigns.recipients import NothingFrozen, safe_cell
+from campaigns.recipients import NothingFrozen
 from delivery.models import JobCounters
 from lamba_campaigns.lib.canonical import digest
-from lamba_campaigns.lib.sql import durable
-from projects.scoping import Actor, Scope
+from projects.scoping import Scope
 
 # What the console and the statement call each account, in the order of a message's life.
 ACCOUNT_LABELS: Final[dict[str, str]] = {
@@ -78,40 +72,6 @@ def live_balance(*, scope: Scope, campaign: Campaign) -> dict[str, Any] | None:
         "excludedByReason": {reason: n for reason, n in sorted(row.excluded_reasons.items()) if n},
         "residual": row.planned - row.excluded - sum(accounts.values()),
     }
-
-
-def csv_response(*, scope: Scope, actor: Actor, campaign: Campaign, now: datetime) -> HttpResponse:
-    """The statement as a download; the audit entry is written first."""
-    body = statement(scope=scope, campaign=campaign)
-    with durable():
-        chain.record(
-            scope=scope,
-            actor=actor,
-            action="export.made",
-            subject=subject_of(campaign),
-            now=now,
-            after={"what": "books", "digest": body["digest"]},
-        )
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["group", "item", "value"])
-    writer.writerows([group, safe_cell(item), safe_cell(str(value))] for group, item, value in _lines(body))
-    name = f"{scope.workspace_slug}-{scope.environment}-{campaign.public_id}-books.csv"
-    return HttpResponse(
-        text.getvalue(),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-
-
-def _lines(body: dict[str, Any]) -> list[tuple[str, str, Any]]:
-    plain = [("statement", key, "" if value is None else value) for key, value in body.items() if not _nested(value)]
-    nested = [(group, item, value) for group, items in body.items() if _nested(items) for item, value in items.items()]
-    return plain + nested
-
-
-def _nested(value: Any) -> bool:
-    return isinstance(value, dict)
 
 
 def _overlays(scope: Scope, campaign: Campaign) -> dict[str, int]:

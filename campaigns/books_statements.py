@@ -7,7 +7,9 @@ import csv
 import io
 import json
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+from django.http import HttpResponse
 
 from audit import chain, offline_verifier, reconciliation, redaction, signatures
 from audit.models import Statement
@@ -17,11 +19,12 @@ from campaigns.models import Campaign
 from campaigns.recipients import safe_cell
 from lamba_campaigns.lib.canonical import canonical_bytes
 from lamba_campaigns.lib.errors import NotFound
-from lamba_campaigns.lib.sql import require_transaction
-from projects.scoping import SYSTEM, Scope
+from lamba_campaigns.lib.sql import durable, require_transaction
+from projects.scoping import SYSTEM, Actor, Scope
 
 REISSUED_AFTER: Final = timedelta(hours=1)  # receipts come by the thousand; an adjustment tells of an hour's worth
 COMPARED: Final = ("planned", "excluded", "accounts", "excludedByReason", "residual", "breaks", "overlays")
+Kind = Literal["csv", "json"]
 OMITTED: Final = ("digest",)  # of a live statement: the signature says more
 
 
@@ -81,6 +84,25 @@ def signed(*, scope: Scope, campaign: Campaign) -> dict[str, Any]:
     }
 
 
+def download(*, scope: Scope, actor: Actor, campaign: Campaign, kind: Kind, now: datetime) -> HttpResponse:
+    """The newest signed statement, or the books as they stand while they are open. The audit entry is written first."""
+    found = latest(scope=scope, campaign=campaign)
+    document: dict[str, Any] = {"statement": books.statement(scope=scope, campaign=campaign)}
+    if found is not None:
+        document = signed(scope=scope, campaign=campaign)
+    said = {"what": "books", "format": kind, "number": found.number if found else None}
+    with durable():
+        chain.record(scope=scope, actor=actor, action="export.made", subject=subject_of(campaign), now=now, after=said)
+    text = as_csv(document) if kind == "csv" else json.dumps(document, indent=2, ensure_ascii=False)
+    name = f"{scope.workspace_slug}-{scope.environment}-{campaign.public_id}-books.{kind}"
+    media = "text/csv" if kind == "csv" else "application/json"
+    return HttpResponse(
+        text,
+        content_type=f"{media}; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
 def as_csv(document: dict[str, Any]) -> str:
     """The same as lines of group, item and value; the last three carry what was signed."""
     text = io.StringIO()
@@ -88,7 +110,7 @@ def as_csv(document: dict[str, Any]) -> str:
     writer.writerow(["group", "item", "value"])
     for group, item, value in offline_verifier.statement_lines(document["statement"]):
         writer.writerow([group, safe_cell(item), safe_cell(value)])
-    writer.writerows([("signature", name, document[name]) for name in ("note", "signature", "key")])
+    writer.writerows([("signature", name, document[name]) for name in ("note", "signature", "key") if name in document])
     return text.getvalue()
 
 

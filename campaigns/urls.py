@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from campaigns.views import actions, campaigns, evidence, overview, plan, templates, trials
+from campaigns.views import actions, books, campaigns, evidence, overview, plan, templates, trials
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -27,7 +27,12 @@ urlpatterns = [
     path("campaigns/<str:campaign>/books/", evidence.campaign_books, name="campaign-books"),
     path("campaigns/<str:campaign>/books.csv", evidence.campaign_books_csv, name="campaign-books-csv"),
     path("campaigns/<str:campaign>/books.json", evidence.campaign_books_json, name="campaign-books-json"),
+    path("campaigns/<str:campaign>/books/people/", books.campaign_books_people, name="campaign-books-people"),
+    path("campaigns/<str:campaign>/books/report/", books.campaign_report, name="campaign-report"),
     path("reconciliation/", evidence.reconciliation, name="reconciliation"),
+    path("reconciliation/<str:difference>/", books.break_detail, name="break-detail"),
+    path("reconciliation/<str:difference>/assign/", books.break_assign, name="break-assign"),
+    path("reconciliation/<str:difference>/resolve/", books.break_resolve, name="break-resolve"),
     path("templates/", templates.template_list, name="template-list"),
     path("templates/new/", templates.template_new, name="template-new"),
     path("templates/copy/", templates.template_copy, name="template-copy"),

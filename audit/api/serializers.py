@@ -140,6 +140,10 @@ class BreakExplanation(StrictSerializer):
     reason = serializers.CharField(max_length=2_000, help_text="Why the two sides differ.")
 
 
+class AssignmentBody(StrictSerializer):
+    """The address says it all."""
+
+
 def event_json(entry: AuditEntry) -> dict[str, Any]:
     words = getattr(entry, "label", None)
     return {

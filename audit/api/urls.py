@@ -12,5 +12,6 @@ urlpatterns: list[URLPattern] = [
     path("audit/verification", views.AuditVerification.as_view()),
     path("audit/checkpoints", views.CheckpointList.as_view()),
     path("reconciliation", views.BookList.as_view()),
+    path("reconciliation/breaks/<str:difference>/assign", views.BreakAssignment.as_view()),
     path("reconciliation/breaks/<str:difference>/resolve", views.BreakResolution.as_view()),
 ]

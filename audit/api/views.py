@@ -132,6 +132,26 @@ class BookList(RestView):
         return Response({**answer.data, "items": [shapes.book_json(book, breaks) for book in books]})
 
 
+class BreakAssignment(RestView):
+    """The caller looks into an open difference."""
+
+    permissions = {"POST": "delivery.repair"}
+
+    @extend_schema(
+        tags=["Reconciliation"],
+        operation_id="assignBreak",
+        parameters=[BREAK],
+        request=shapes.AssignmentBody,
+        responses=shapes.BreakResponse,
+    )
+    @idempotent
+    def post(self, request: Request, difference: str) -> Response:
+        validated(shapes.AssignmentBody, request)
+        with sql.durable():
+            found = reconciliation.assign(scope=self.scope, actor=self.actor, break_id=difference, now=timezone.now())
+        return Response(shapes.break_json(found))
+
+
 class BreakResolution(RestView):
     """Explain a difference; it counts no longer unless its quantity changes."""
 

@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import books, drafts, launch, preflight, recipients, schedule
+from campaigns import books, books_statements, drafts, launch, preflight, recipients, schedule
 from campaigns.api import serializers as shapes
 from campaigns.models import Campaign, State
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
@@ -279,7 +279,9 @@ class CampaignBooksCsv(RestView):
     def get(self, request: Request, campaign: str) -> HttpResponseBase:
         """The same as CSV."""
         found = drafts.find(scope=self.scope, campaign_id=campaign)
-        return books.csv_response(scope=self.scope, actor=self.actor, campaign=found, now=timezone.now())
+        return books_statements.download(
+            scope=self.scope, actor=self.actor, campaign=found, kind="csv", now=timezone.now()
+        )
 
 
 class CampaignRecipients(RestView):

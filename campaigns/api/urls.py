@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from campaigns.api import campaigns, pacing, templates, trials
+from campaigns.api import books, campaigns, pacing, templates, trials
 
 urlpatterns = [
     path("campaigns", campaigns.CampaignList.as_view()),
@@ -18,6 +18,9 @@ urlpatterns = [
     path("campaigns/<str:campaign>/cancel", campaigns.CampaignCancel.as_view()),
     path("campaigns/<str:campaign>/books", campaigns.CampaignBooks.as_view()),
     path("campaigns/<str:campaign>/books.csv", campaigns.CampaignBooksCsv.as_view()),
+    path("campaigns/<str:campaign>/statement", books.CampaignStatement.as_view()),
+    path("campaigns/<str:campaign>/waterfall", books.CampaignWaterfall.as_view()),
+    path("campaigns/<str:campaign>/reports", books.CampaignReports.as_view()),
     path("campaigns/<str:campaign>/recipients", campaigns.CampaignRecipients.as_view()),
     path("campaigns/<str:campaign>/recipients.csv", campaigns.CampaignRecipientsCsv.as_view()),
     path("templates", templates.TemplateList.as_view()),

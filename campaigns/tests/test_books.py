@@ -15,7 +15,7 @@ from django.db import transaction
 
 from audit import ledger, offline_verifier, reconciliation, signatures
 from audit.models import AuditEntry, Book, Break, LedgerEntry, Statement
-from campaigns import books_outside, books_reports, books_statements, completion, sweeps
+from campaigns import books_outside, books_reports, books_statements, books_waterfall, completion, sweeps
 from campaigns.books_outside import SETTLEMENT
 from campaigns.models import Campaign
 from campaigns.tests.conftest import MakeDraft, fresh
@@ -284,3 +284,60 @@ def test_an_explained_difference_is_a_posting(sent: Campaign, scope: Scope, acto
 def test_quiet_environments_have_no_differences(sent: Campaign, scope: Scope, now: datetime) -> None:
     assert books_outside.of_environment(scope=scope) == []
     assert review(sent, scope, now + 30 * SETTLEMENT) == {}, "nobody outside reports here, so nothing is missing"
+
+
+def test_pages_of_the_books(
+    sent: Campaign, provider: Provider, scope: Scope, world: World, now: datetime, browser_of: Callable[..., Any]
+) -> None:
+    for position in range(1, 5):
+        provider.say(position, "delivered", now)
+        provider.say(position, "failed", now + HOUR)
+    provider.deliver(random.Random(1), repeat=0)
+    assert review(sent, scope, now + 2 * HOUR) == {("state_conflict", "receipts"): 4}
+    row = Break.objects.within(scope).get()
+    browser = browser_of(world.alice)
+    base = f"/{scope.path}"
+
+    detail = browser.get(f"{base}/reconciliation/{row.public_id}/").content.decode()
+    assert "4 messages have final words" in detail and "@example.com" in detail
+    assert "4 messages have final words" in browser.get(f"{base}/reconciliation/").content.decode()
+    books = f"{base}/campaigns/{sent.public_id}/books"
+    by_domain = browser.get(f"{books}/?by=domain").content.decode()
+    assert "example.com" in by_domain and "cell=delivered" in by_domain and "Signed statement 2" in by_domain
+    assert "1 to 10" in browser.get(f"{books}/?by=wave").content.decode()
+    people = browser.get(f"{books}/people/?cell=delivered&domain=example.com").content.decode()
+    assert people.count("@example.com") == 4
+    assert "100 × (1 −" in browser.get(f"{books}/").content.decode()
+
+    assert browser.post(f"{base}/reconciliation/{row.public_id}/assign/").status_code == 302
+    assert browser.post(f"{base}/reconciliation/{row.public_id}/resolve/", {"reason": " "}).status_code == 422
+    assert browser.post(f"{base}/reconciliation/{row.public_id}/resolve/", {"reason": "Known."}).status_code == 302
+    assert "Known." in browser.get(f"{base}/reconciliation/{row.public_id}/").content.decode()
+    document = json.loads(browser.get(f"{base}/campaigns/{sent.public_id}/books.json").content)
+    assert document["statement"]["number"] == 2 and AuditEntry.objects.filter(action="export.made").count() == 1
+
+
+def test_the_books_by_rest(sent: Campaign, api: Callable[..., Any], world: World) -> None:
+    base = f"/api/v1/campaigns/{sent.public_id}"
+    assert api().get(f"{base}/statement").json()["statement"]["number"] == 1
+    (row,) = api().get(f"{base}/waterfall").json()["items"]
+    assert (row["label"], row["messages"], row["cells"]["accepted"]) == ("example.com", PEOPLE, PEOPLE)
+    assert len(api().get(f"{base}/waterfall?by=wave").json()["items"]) == books_waterfall.WAVES
+    assert api().get(f"{base}/waterfall?by=moon").status_code == 422
+    made = api().post(f"{base}/reports", {"counts": {"delivered": 3}}, format="json")
+    assert (made.status_code, made.json()["counts"]) == (201, {"delivered": 3})
+    assert api().post(f"{base}/reports", {}, format="json").status_code == 422
+    assert api().post(f"{base}/reports", {"counts": {"lost": 1}}, format="json").status_code == 422
+    assert api(world.stranger).get(f"{base}/statement").status_code == 404
+
+
+@pytest.mark.parametrize("by", ["domain", "wave"])
+def test_the_waterfall_always_sums_to_its_messages(
+    by: books_waterfall.By, sent: Campaign, provider: Provider, scope: Scope, now: datetime
+) -> None:
+    for position in range(1, PEOPLE, 3):
+        provider.say(position, "bounced" if position % 2 else "delivered", now)
+    provider.deliver(random.Random(5), repeat=0)
+    rows = books_waterfall.rows(scope=scope, campaign=fresh(sent), by=by)
+    assert all(sum(row.cells.values()) == row.messages for row in rows)
+    assert sum(row.messages for row in rows) == PEOPLE

@@ -1,15 +1,18 @@
 """Pages of evidence: recipients, closing balances, and the books of every campaign side by side."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
-from django.http import HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from audiences.reasons import LABELS
+from audit import wording
 from audit.models import Book, Break
-from campaigns import books, drafts, recipients
+from campaigns import books, books_reports, books_statements, books_waterfall, drafts, recipients
 from campaigns.models import Campaign
 from campaigns.views import pages
 from delivery.models import JobCounters
@@ -17,6 +20,7 @@ from lamba_campaigns.web.console import ConsoleRequest, console_view, page, url
 
 RECIPIENTS_PAGE = 50
 BOOKS_PAGE = 25
+BREAKS_SHOWN = 20
 _TABS = (
     ("", "All"),
     ("delivered", "Delivered"),
@@ -28,6 +32,9 @@ _TABS = (
     ("pending", "Waiting"),
     ("excluded", "Excluded"),
 )
+
+
+_BY = (("", "Accounts"), ("domain", "By domain"), ("wave", "By wave"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ def campaign_recipients_csv(request: ConsoleRequest, campaign: str) -> HttpRespo
 @require_GET
 @console_view(get="console.read")
 def campaign_books(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
-    """The closing statement as a page that prints."""
+    """The closing statement as a page that prints; `?by=domain` or `?by=wave` lays it out in cells."""
     found = drafts.find(scope=request.scope, campaign_id=campaign)
     statement = books.statement(scope=request.scope, campaign=found)
     context = {
@@ -78,28 +85,72 @@ def campaign_books(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
         "statement": statement,
         "sender": pages.sender_of(request.scope),
         "on_books": True,
+        "signed": _signed(request, found),
+        "reports": books_reports.latest(scope=request.scope, campaign=found),
+        "book": Book.objects.within(request.scope).filter(job_id=found.job_id).first(),
         **books_context(request, found, statement),
+        **_waterfall(request, found),
     }
+    context["differing"] = sum(each.quantity for each in context["open_breaks"])
     return page(request, "campaigns/books.html", context)
 
 
 @require_GET
 @console_view(get="people.export")
 def campaign_books_csv(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
-    found = drafts.find(scope=request.scope, campaign_id=campaign)
-    return books.csv_response(scope=request.scope, actor=request.actor, campaign=found, now=timezone.now())
+    return _download(request, campaign, "csv")
 
 
 @require_GET
 @console_view(get="people.export")
 def campaign_books_json(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
+    return _download(request, campaign, "json")
+
+
+def _download(request: ConsoleRequest, campaign: str, kind: books_statements.Kind) -> HttpResponseBase:
     found = drafts.find(scope=request.scope, campaign_id=campaign)
-    name = f"{request.scope.workspace_slug}-{request.scope.environment}-{found.public_id}-books.json"
-    return JsonResponse(
-        books.statement(scope=request.scope, campaign=found),
-        json_dumps_params={"indent": 2},
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    return books_statements.download(
+        scope=request.scope, actor=request.actor, campaign=found, kind=kind, now=timezone.now()
     )
+
+
+def _signed(request: ConsoleRequest, campaign: Campaign) -> dict[str, Any] | None:
+    """What the page says of the newest signed statement."""
+    found = books_statements.latest(scope=request.scope, campaign=campaign)
+    if found is None:
+        return None
+    note = json.loads(bytes(found.note))
+    return {
+        "number": found.number,
+        "at": found.issued_at,
+        "key": bytes(found.key).hex(),
+        "signature": bytes(found.signature).hex(),
+        "adjustment": [(wording.words(name.rpartition(".")[2]), count) for name, count in note["adjustment"].items()],
+    }
+
+
+def _waterfall(request: ConsoleRequest, campaign: Campaign) -> dict[str, Any]:
+    """Cells that open their people, only when asked for: they read every message of the job."""
+    by = request.GET.get("by", "")
+    base = url(request.scope, "campaign-books", campaign.public_id)
+    tabs = [(label, f"{base}?by={key}" if key else base, None, key == by) for key, label in _BY]
+    if by not in ("domain", "wave"):
+        return {"by_tabs": tabs, "by": ""}
+    address = url(request.scope, "campaign-books-people", campaign.public_id)
+    rows = books_waterfall.rows(scope=request.scope, campaign=campaign, by="domain" if by == "domain" else "wave")
+    lines = []
+    for row in rows:
+        cells = []
+        for name, count in row.cells.items():
+            query = urlencode({**row.where, "cell": name})
+            cells.append((count, f"{address}?{query}" if row.where and count else ""))
+        lines.append((row, cells))
+    return {
+        "by_tabs": tabs,
+        "by": by,
+        "waterfall": lines,
+        "columns": [label for label, _ in books_waterfall.CELLS.values()],
+    }
 
 
 @require_GET
@@ -112,7 +163,7 @@ def reconciliation(request: ConsoleRequest) -> HttpResponse:
         rows = rows.filter(id__lt=int(after))
     found = list(rows[: BOOKS_PAGE + 1])
     lines = _lines(request, found[:BOOKS_PAGE])
-    open_breaks = list(Break.objects.within(request.scope).filter(state="open").order_by("-id")[:20])
+    open_breaks = list(Break.objects.within(request.scope).filter(state="open").order_by("-id")[:BREAKS_SHOWN])
     names = {line.campaign.public_id: line.campaign for line in lines}
     context = {
         "nav": "reconciliation",
