@@ -11,33 +11,15 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Lower
 
 from delivery.accounts import EXCEPTIONAL
-from delivery.breaker_models import JobDomain
-from delivery.channel_models import ChannelSettings, InboxItem
-from delivery.pacing.models import DomainPace, PaceDay
-from delivery.topic_models import Topic, TopicChoice
+from delivery.breaker_models import JobDomain as JobDomain
+from delivery.channel_models import ChannelSettings as ChannelSettings
+from delivery.channel_models import InboxItem as InboxItem
+from delivery.pacing.models import DomainPace as DomainPace
+from delivery.pacing.models import PaceDay as PaceDay
+from delivery.topic_models import Topic as Topic
+from delivery.topic_models import TopicChoice as TopicChoice
 from lamba_campaigns.lib.constraints import ScopedReference
 from projects.scoping import ScopedForeignKey, ScopedModel, ScopedQuerySet
-
-__all__ = [
-    "CapturedMail",
-    "ChannelSettings",
-    "Chunk",
-    "ConsentEvent",
-    "DomainPace",
-    "InboxItem",
-    "Installation",
-    "JobCounters",
-    "JobDomain",
-    "JobMinute",
-    "JobState",
-    "Message",
-    "PaceDay",
-    "Receipt",
-    "SendJob",
-    "Suppression",
-    "Topic",
-    "TopicChoice",
-]
 
 
 class JobState(models.TextChoices):

@@ -78,12 +78,8 @@ class CampaignBody(StrictSerializer):
     topic = serializers.CharField(
         max_length=40, required=False, allow_null=True, help_text="Slug. Who does not want it is left out."
     )
-    trackOpens = serializers.BooleanField(
-        source="track_opens", required=False, help_text="A pixel. Programs that fetch everything count as well."
-    )
-    trackClicks = serializers.BooleanField(
-        source="track_clicks", required=False, help_text="Links lead through a signed address of ours."
-    )
+    trackOpens = serializers.BooleanField(source="track_opens", required=False, help_text="By a pixel; mail only.")
+    trackClicks = serializers.BooleanField(source="track_clicks", required=False, help_text="By signed links.")
 
 
 class CampaignPatch(CampaignBody):
