@@ -32,7 +32,7 @@ def by_turn(
     rule_sql = compiled(rule, scope=scope, now=now, vocabulary=vocabulary)
     asked = counting.Question(scope, rule, channel, rule_sql, vocabulary, now, exclusions, salt)
     try:
-        with counting.budget():
+        with counting.budget(counting.BUDGET_MILLISECONDS):
             return _counted(asked, domains, counting.WHOLE), True
     except OperationalError as refusal:
         if not counting.was_cancelled(refusal):

@@ -227,7 +227,16 @@ class SetupForm(PacingFields):
     def _loose(self) -> dict[str, Any]:
         """Values as far as they can be read."""
         known = getattr(self, "cleaned_data", {}) if self.is_bound else {}
-        names = ("name", "channel", "template", "audience", "timing", "scheduled_at", "time_zone", "accept_overage")
+        names: tuple[str, ...] = (
+            "name",
+            "channel",
+            "template",
+            "audience",
+            "timing",
+            "scheduled_at",
+            "time_zone",
+            "accept_overage",
+        )
         names += ("cap_messages", "cap_days", "hold_out_percent", "excluded_segments", *NAMES)
         found = {
             name: known.get(name) if self.is_bound else self.get_initial_for_field(self.fields[name], name)

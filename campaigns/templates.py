@@ -44,7 +44,7 @@ class Message:
         if not locale:
             return self
         words = self.variants.get(locale) or {name: getattr(self, name) for name in TEXTS}
-        return Message(**{name: words.get(name, "") for name in TEXTS})
+        return Message(*(words.get(name, "") for name in TEXTS))  # type: ignore[arg-type]  # four texts
 
     def with_locale(self, locale: str, words: "Message | None") -> "Message":
         """The message with these words in that locale; None takes the locale away."""

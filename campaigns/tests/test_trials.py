@@ -11,10 +11,12 @@ from rest_framework.test import APIClient
 from audit.models import AuditEntry, LedgerEntry
 from campaigns import seeds, trials
 from campaigns.models import SeedList
+from campaigns.templates import Message
 from campaigns.tests.conftest import MakePeople, MakeTemplate, Postbox
 from conftest import World
 from delivery import tokens
-from delivery.models import Message, SendJob
+from delivery.models import Message as Sent
+from delivery.models import SendJob
 from lamba_campaigns.lib.errors import Invalid
 from limits.models import ReservationLine
 from projects.scoping import Actor, Scope
@@ -45,7 +47,7 @@ def test_a_test_to_oneself_is_marked_and_counts_nowhere(
     reference = tokens.read_message_id(str(message["Message-ID"]))
     assert reference is not None and reference.job_id == 0
     assert "/u/" not in str(message["List-Unsubscribe"])  # nobody is unsubscribed by trying
-    assert not SendJob.objects.within(scope).exists() and not Message.objects.exists()
+    assert not SendJob.objects.within(scope).exists() and not Sent.objects.exists()
     assert not LedgerEntry.objects.exists() and ReservationLine.objects.within(scope).count() == held
     entry = AuditEntry.objects.get(action="template.tested")
     assert entry.after == {"mailboxes": 1, "version": 1} and "alice@" not in str(entry.after)
@@ -157,7 +159,7 @@ def test_what_cannot_be_published_cannot_be_tried(
             scope=scope,
             actor=actor,
             template=make_template(),
-            message=trials.Message("Hi {{ nobody }}", "", "x"),
+            message=Message("Hi {{ nobody }}", "", "x"),
             addresses=["a@gmail.test"],
             person_id=None,
             now=now,

@@ -261,7 +261,7 @@ def _frame_key(request: HttpRequest, token: str) -> str:
 
 def _message(form: TemplateForm) -> Message:
     # browsers send CRLF, JSON does not: one form, so that equal texts have equal digests
-    return Message(*(str(form.data.get(name, "")).replace("\r\n", "\n") for name in templates.TEXTS))
+    return Message(*(str(form.data.get(name, "")).replace("\r\n", "\n") for name in templates.TEXTS))  # type: ignore[arg-type]
 
 
 def _locale(given: QueryDict) -> str:
