@@ -38,6 +38,7 @@ ACTIONS: Final[dict[str, str]] = {
     "backfill.cancelled": "cancelled reading Lamba's members",
     "person.erased": "erased the person",
     "delivery.retried": "retried failed messages",
+    "delivery.woken": "made a waiting send job try again",
     "delivery.resolved": "resolved uncertain messages",
     "delivery.auto_paused": "paused the sending by its stop rule",
     "consent.changed": "changed a consent",

@@ -60,5 +60,5 @@ def compile(content: Content) -> Brief:
             text=liquids.plain.from_string(text),
             traits=tuple(sorted(path.split(".")[2] for path in paths if path.startswith(TRAITS_PREFIX))),
         )
-    except (LiquidError, markup.LostMark) as problem:
+    except (LiquidError, markup.LostMark, markup.TooDense) as problem:
         raise RenderFailed(str(problem).strip().partition("\n")[0][:300]) from None

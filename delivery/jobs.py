@@ -9,10 +9,10 @@ from django.db.models import F
 
 from audiences import contacts
 from audiences.models import Snapshot
-from audit import ledger
+from audit import chain, ledger
 from delivery import breaker
 from delivery.models import JobCounters, JobState, SendJob, Topic
-from delivery.progress import Progress, Stuck, progress, why_stuck
+from delivery.progress import OPEN_STATES, Progress, Stuck, progress, why_stuck
 from delivery.rendering import Content
 from delivery.retries import Decision, resolve_uncertain, retry_failed
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound
@@ -32,6 +32,7 @@ __all__ = [
     "resolve_uncertain",
     "resume",
     "retry_failed",
+    "wake",
     "why_stuck",
 ]
 
@@ -118,6 +119,28 @@ def cancel(*, scope: Scope, job: SendJob, now: datetime) -> SendJob:
     """`cancelling` from now on: what is in flight lands, then everything that waits becomes cancelled, once."""
     states = {JobState.SENDING, JobState.PAUSING, JobState.PAUSED}
     return _move(scope, job, states, JobState.CANCELLING, "cancel", now, cancel_asked_at=now)
+
+
+def wake(*, scope: Scope, actor: Actor, job: SendJob, now: datetime, reason: str = "") -> SendJob:
+    """A job that waits for its provider, a worker or a lease tries again at once: nothing holds it any more, and the
+    doorbell rings. Its own rules about pace stay; nobody is repeated."""
+    require_transaction()
+    rows = SendJob.objects.within(scope).filter(pk=job.pk)
+    woken = rows.filter(state__in=OPEN_STATES).update(next_ring_at=now)
+    current: SendJob = rows.get()
+    if not woken:
+        raise Conflict(f"This job is {current.state}; there is nothing to try.", next_step="Reload the page.")
+    rows.filter(held_until__isnull=False, held_code="").update(held_until=None, held_reason="")
+    chain.record(
+        scope=scope,
+        actor=actor,
+        action="delivery.woken",
+        subject=chain.Subject("job", job.public_id, job.title),
+        now=now,
+        before={"held": job.held_reason},
+        reason=reason,
+    )
+    return current
 
 
 def _move(

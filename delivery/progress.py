@@ -49,6 +49,11 @@ class Stuck:
     next_step: str
     until: datetime | None = None
 
+    @property
+    def can_be_woken(self) -> bool:
+        """Whether trying again at once may help."""
+        return self.code in ("provider_down", "lease_lost", "no_workers")
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

@@ -11,6 +11,7 @@ urlpatterns = [
     path("jobs/<str:job>/messages/<int:position>/source.eml", sent_views.message_source, name="message-source"),
     path("jobs/<str:job>/resolve/", views.job_resolve, name="job-resolve"),
     path("jobs/<str:job>/retry/", views.job_retry, name="job-retry"),
+    path("jobs/<str:job>/wake/", views.job_wake, name="job-wake"),
     path("captured/", views.captured_list, name="captured-list"),
     path("captured/<str:mail>/", views.captured_detail, name="captured-detail"),
     path("captured/<str:mail>/body/", views.captured_body, name="captured-body"),

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit.chain import Subject
 from audit.refusals import recording
-from delivery import captures, jobs, listing
+from delivery import captures, jobs, leases, listing
 from delivery.accounts import ACCOUNT_NAMES, account_named
 from delivery.forms import ResolveForm
 from delivery.models import CapturedMail, SendJob
@@ -88,6 +88,20 @@ def job_retry(request: ConsoleRequest, job: str) -> HttpResponse:
     ):
         count = jobs.retry_failed(scope=request.scope, actor=request.actor, job=found, now=now)
     notify(request, f"{_messages(count)} will be tried again.")
+    return HttpResponseRedirect(url(request.scope, "job-messages", found.public_id))
+
+
+@console_view(post="delivery.repair")
+def job_wake(request: ConsoleRequest, job: str) -> HttpResponse:
+    found = jobs.get(scope=request.scope, public_id=job)
+    now, subject = timezone.now(), Subject("job", found.public_id, found.title)
+    with (
+        recording(scope=request.scope, actor=request.actor, action="delivery.woken", subject=subject, now=now),
+        durable(),
+    ):
+        jobs.wake(scope=request.scope, actor=request.actor, job=found, now=now)
+    leases.expire(now=now)
+    notify(request, "It tries again within seconds.")
     return HttpResponseRedirect(url(request.scope, "job-messages", found.public_id))
 
 

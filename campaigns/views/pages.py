@@ -33,6 +33,7 @@ _ICONS: Final[dict[str, tuple[str, str]]] = {
     "export.made": ("download", ""),
     "delivery.auto_paused": ("shield-alert", "warn"),
     "delivery.retried": ("rotate-cw", ""),
+    "delivery.woken": ("bell", ""),
     "delivery.resolved": ("circle-check", ""),
     "limit.overage_accepted": ("badge-dollar-sign", ""),
 }

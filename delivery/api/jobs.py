@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from audit.chain import Subject
 from audit.refusals import recording
-from delivery import jobs, listing
+from delivery import jobs, leases, listing
 from delivery.accounts import ACCOUNT_NAMES, Account, account_named
 from delivery.api import serializers as shapes
 from delivery.models import SendJob
@@ -121,6 +121,33 @@ class JobRetry(RestView):
         ):
             count = jobs.retry_failed(scope=self.scope, actor=self.actor, job=found, reason=given["reason"], now=now)
         return Response({"messages": count}, status=202)
+
+
+class JobWake(RestView):
+    permissions = {"POST": "delivery.repair"}
+
+    @extend_schema(
+        tags=["Delivery"],
+        operation_id="wakeJob",
+        parameters=[JOB],
+        request=shapes.RetryRequest,
+        responses={202: shapes.JobResponse},
+    )
+    @idempotent
+    def post(self, request: Request, job: str) -> Response:
+        """A job that waits for its provider or for a worker tries again at once. Rules about its pace stay."""
+        found = jobs.get(scope=self.scope, public_id=job)
+        given = validated(shapes.RetryRequest, request)
+        now = timezone.now()
+        subject = Subject("job", found.public_id, found.title)
+        with (
+            recording(scope=self.scope, actor=self.actor, action="delivery.woken", subject=subject, now=now),
+            durable(),
+        ):
+            jobs.wake(scope=self.scope, actor=self.actor, job=found, reason=given["reason"], now=now)
+        leases.expire(now=now)
+        found = jobs.get(scope=self.scope, public_id=job)
+        return Response(shapes.job_json(found, jobs.progress(scope=self.scope, job=found, now=now)), status=202)
 
 
 def _page(view: RestView, request: Request, job: SendJob, account: Account | None) -> Response:

@@ -11,6 +11,7 @@ urlpatterns = [
     path("jobs/<str:job>/messages/<int:position>/sent.eml", sent.MessageSentSource.as_view()),
     path("jobs/<str:job>/uncertain", jobs.JobUncertain.as_view()),
     path("jobs/<str:job>/retry", jobs.JobRetry.as_view()),
+    path("jobs/<str:job>/wake", jobs.JobWake.as_view()),
     path("suppressions", mail.SuppressionList.as_view()),
     path("suppressions/import", suppression_files.SuppressionImport.as_view()),
     path("suppressions.csv", suppression_files.SuppressionExport.as_view()),

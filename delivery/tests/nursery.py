@@ -12,10 +12,12 @@ if __name__ == "__main__":
     from delivery.channels import ways as ways
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
             deliver.deliver(job_id=int(line), seconds=120)
             os._exit(0)
-        print(pid, flush=True)
+        sys.stdout.write(f"{pid}\n")
+        sys.stdout.flush()

@@ -1,5 +1,7 @@
 """Templates: what authors may write, what a person's data can't do, and what is refused before launch."""
 
+import time
+
 import pytest
 
 from delivery import linting, rendering
@@ -163,3 +165,10 @@ def test_variables_say_what_a_snapshot_must_keep() -> None:
     body = "{{ person.given_name }} {% if person.plan %}{{ person.traits.company }}{% endif %}"
     found = rendering.variables(content(body, "{{ person.email }}"))
     assert found == {"person.given_name", "person.plan", "person.traits.company", "person.email"}
+
+
+@pytest.mark.parametrize("body", ["[" * 20_000, "*a " * 20_000, "![" * 20_000, "~~a " * 20_000, "|a" * 20_000])
+def test_a_body_of_nothing_but_markup_is_refused_at_once(body: str) -> None:
+    began = time.process_time()
+    assert ("#/body", "too_dense") in codes(linting.lint(content(body), KNOWN))
+    assert time.process_time() - began < 1
