@@ -166,14 +166,17 @@ def problems(*, scope: Scope, run: ImportRun) -> QuerySet[Any]:
 def problems_csv(*, scope: Scope, run: ImportRun) -> Iterator[str]:
     """The same as CSV lines. No cell can start a formula."""
 
-    class Line:
-        def write(self, text: str) -> str:
-            return text
-
     writer = csv.writer(Line())
     yield writer.writerow(["line", "column", "problem", "detail", "value"])
     for each in problems(scope=scope, run=run).iterator(chunk_size=1_000):
         yield writer.writerow([each.line, *map(safe_cell, (each.column, each.code, each.detail, each.value))])
+
+
+class Line:
+    """Where csv.writer writes a line to, so that it can be sent."""
+
+    def write(self, text: str) -> str:
+        return text
 
 
 def safe_cell(text: str) -> str:

@@ -2,14 +2,21 @@
 
 from django.urls import path
 
-from audiences.views import audiences, backfill, imports, people, segments
+from audiences.views import audiences, backfill, changes, imports, people, segments
 
 urlpatterns = [
     path("audiences/", audiences.audience_list, name="audience-list"),
     path("audiences/new/", audiences.audience_new, name="audience-new"),
     path("audiences/<slug:audience>/", audiences.audience_detail, name="audience-detail"),
     path("audiences/<slug:audience>/edit/", audiences.audience_edit, name="audience-edit"),
+    path("audiences/<slug:audience>/changes/<slug:taken>/", changes.audience_changes, name="audience-changes"),
+    path(
+        "audiences/<slug:audience>/changes/<slug:taken>/csv/",
+        changes.audience_changes_csv,
+        name="audience-changes-csv",
+    ),
     path("people/", people.people_list, name="people-list"),
+    path("people.csv", people.people_csv, name="people-csv"),
     path("people/imports/", imports.import_list, name="import-list"),
     path("people/imports/new/", imports.import_new, name="import-new"),
     path("people/imports/<slug:import_id>/", imports.import_detail, name="import-detail"),

@@ -1,11 +1,13 @@
 """REST of people: found by index, read with the origin of every fact, erased on request."""
 
+from django.http import StreamingHttpResponse
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audiences import facts, people
+from audiences import facts, people, people_export
 from audiences.api import shapes
 from lamba_campaigns.web.pagination import page, page_size
 from lamba_campaigns.web.rest import RestView
@@ -22,6 +24,24 @@ class PersonList(RestView):
     def get(self, request: Request) -> Response:
         rows = people.matching(scope=self.scope, text=request.query_params.get("q", ""))
         return page(rows, request, shapes.person_json)
+
+
+class PeopleCsv(RestView):
+    permissions = {"GET": "people.export"}
+
+    @extend_schema(
+        tags=["People"], operation_id="exportPeople", parameters=[Q], responses={(200, "text/csv"): OpenApiTypes.STR}
+    )
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """Everybody, or whom `q` names, in the columns of an import. Every export is in the audit trail."""
+        lines = people_export.export(
+            scope=self.scope, actor=self.actor, text=request.query_params.get("q", ""), now=timezone.now()
+        )
+        return StreamingHttpResponse(
+            lines,
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": 'attachment; filename="people.csv"'},
+        )
 
 
 class PersonDetail(RestView):

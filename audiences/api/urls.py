@@ -13,6 +13,7 @@ urlpatterns = [
     path("audiences/<str:audience>/explain", audiences.AudienceExplanation.as_view()),
     path("audiences/<str:audience>/explain.csv", audiences.AudienceExplanationCsv.as_view()),
     path("people", people.PersonList.as_view()),
+    path("people.csv", people.PeopleCsv.as_view()),
     path("people/<str:person>", people.PersonDetail.as_view()),
     path("people/<str:person>/history", people.PersonHistory.as_view()),
     path("imports", imports.ImportList.as_view()),

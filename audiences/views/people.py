@@ -3,10 +3,10 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
 from django.utils import timezone
 
-from audiences import facts, people
+from audiences import facts, people, people_export
 from audiences.channels import CHANNEL_BITS
 from audiences.models.facts import Membership
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
@@ -33,6 +33,17 @@ def people_list(request: ConsoleRequest) -> HttpResponseBase:
         "shown": f"{len(listed)} on this page" if previous or following else f"{len(listed):,} in all",
     }
     return page(request, "audiences/people_list.html", context)
+
+
+@console_view(get="people.export")
+def people_csv(request: ConsoleRequest) -> HttpResponseBase:
+    lines = people_export.export(
+        scope=request.scope, actor=request.actor, text=request.GET.get("q", ""), now=timezone.now()
+    )
+    scope = request.scope
+    name = f"{scope.workspace_slug}-{scope.project_slug}-{scope.environment}-people.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 @console_view(get="people.read")

@@ -117,6 +117,8 @@ CONSOLE: dict[str, tuple[Permission | None, Permission | None]] = {
     "endpoints/<endpoint>/switch/": (None, "webhooks.manage"),
     "endpoints/<endpoint>/delete/": (None, "webhooks.manage"),
     "endpoints/<endpoint>/rotate/": (None, "webhooks.manage"),
+    "endpoints/<endpoint>/secrets/<secret>/end/": (None, "webhooks.manage"),
+    "endpoints/<endpoint>/replay/": (None, "webhooks.manage"),
     "endpoints/<endpoint>/test/": (None, "webhooks.manage"),
     # audit
     "audit/": ("audit.read", None),
