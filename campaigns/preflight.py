@@ -340,13 +340,13 @@ def _fix(way: Mapping[str, Any], campaign: Campaign | None) -> Fix | None:
     kind, label = way["kind"], way["label"]
     if kind == "upgrade":
         to = {"plan": way["plan"], "url": way["url"] if settings.UPGRADE_URL else ""}
-        facts = (("Plan", way["planName"]), ("Price", f"{_money(way['price'])} a month"), ("Begins", "At once"))
+        facts = [("Plan", str(way["planName"])), ("Price", f"{_money(way['price'])} a month"), ("Begins", "At once")]
         return Fix(kind, label, "billing.manage", to, facts=facts)
     if kind == "add_on":
-        facts = (("Units", str(way["quantity"])), ("Price", f"{_money(way['price'])} a month"), ("Begins", "At once"))
+        facts = [("Units", str(way["quantity"])), ("Price", f"{_money(way['price'])} a month"), ("Begins", "At once")]
         return Fix(kind, label, "billing.manage", {"sku": way["sku"], "quantity": str(way["quantity"])}, facts=facts)
     if kind == "accept_overage":
-        facts = (("Messages over the plan", f"up to {way['quantity']:,}"), ("Estimate", _money(way["estimate"])))
+        facts = [("Messages over the plan", f"up to {way['quantity']:,}"), ("Estimate", _money(way["estimate"]))]
         return Fix(kind, label, "billing.manage", {"quantity": str(way["quantity"])}, facts=facts)
     if kind == "reduce_audience" and campaign and campaign.audience:
         return Fix(kind, "Narrow the audience", "audiences.write", {"audience": campaign.audience.public_id})

@@ -43,4 +43,4 @@ def _starts(found: Entitlements) -> list[datetime]:
 
 def _label(start: datetime, zone: ZoneInfo) -> str:
     local = start.astimezone(zone)
-    return f"{local:%b %Y}" if local.day == 1 else f"{local.day} {local:%b}"
+    return f"{local:%b}" if local.day == 1 else f"{local.day} {local:%b}"

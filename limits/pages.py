@@ -21,7 +21,7 @@ from limits.models import LimitWarning, ReservationLine
 from limits.refusal import money
 from projects.scoping import Scope
 
-RESERVATIONS_SHOWN = 12
+RESERVATIONS_SHOWN = 8
 VOLUME = "included_email_volume"
 
 

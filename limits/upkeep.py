@@ -43,7 +43,9 @@ def expire(*, now: datetime) -> int:
 
 def prove(*, now: datetime) -> list[Repair]:
     """Every counter equals the sum of its entries afterwards. Each repair is in the audit trail."""
-    found = sql.rows("limits", "drifted_counters", {"since": now - PROOF_REACH})
+    reach = {"since": now - PROOF_REACH}
+    sql.execute("limits", "restore_counters", reach)
+    found = sql.rows("limits", "drifted_counters", reach)
     repairs = []
     for pool, key, period_start in found:
         with sql.durable():

@@ -93,6 +93,19 @@ LEFT JOIN LATERAL (
 WHERE (counter.period_end IS NULL OR counter.period_end > %(since)s)
   AND (counter.used <> truth.used OR counter.reserved <> truth.reserved);
 
+-- name: restore_counters
+-- A counter that is gone, made anew at zero from the lines that moved it; the proof then finds what it should be.
+INSERT INTO limits_usagecounter (pool, limit_key, period_start, period_end, used, reserved)
+SELECT DISTINCT reservation.pool, line.limit_key, line.period_start, line.period_end, 0, 0
+FROM limits_reservationline line
+JOIN limits_reservation reservation ON reservation.id = line.reservation_id
+WHERE (line.period_end IS NULL OR line.period_end > %(since)s)
+  AND NOT EXISTS (
+      SELECT FROM limits_usagecounter counter
+      WHERE counter.pool = reservation.pool AND counter.limit_key = line.limit_key
+        AND counter.period_start = line.period_start)
+ON CONFLICT (pool, limit_key, period_start) DO NOTHING;
+
 -- name: entry_sums
 SELECT coalesce(sum(delta_used), 0)::bigint, coalesce(sum(delta_reserved), 0)::bigint
 FROM limits_usageentry

@@ -74,7 +74,7 @@ def test_history_has_twelve_periods_and_ends_with_this_one(
 
     assert found is not None
     assert [column.bucket.total for column in found.columns] == [0] * 10 + [20, 10]
-    assert [found.columns[0].bucket.label, found.columns[-1].bucket.label] == ["Dec 2025", "Nov 2026"]
+    assert [found.columns[0].bucket.label, found.columns[-1].bucket.label] == ["Dec", "Nov"]
     assert found.columns[-1].bucket.current
 
 
@@ -104,10 +104,10 @@ def test_the_csv_has_a_line_for_each_limit_and_is_audited(
     hold(world.production, actor, "=cmp_1", 110_000)
     hold(world.sandbox, actor, "cmp_9", 7)
 
-    answer = browser_of(world.bob).get(f"/{world.production.path}/plan/reservations.csv")
+    answer: Any = browser_of(world.bob).get(f"/{world.production.path}/plan/reservations.csv")
 
     assert answer["Content-Disposition"].startswith('attachment; filename="acme-app-production-reservations-')
-    rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))  # type: ignore[arg-type]
+    rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
     assert [(row["limit"], row["asked"], row["held"]) for row in rows] == [
         ("active_campaigns", "1", "1"),
         ("included_email_volume", "110000", "110000"),

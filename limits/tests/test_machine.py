@@ -179,7 +179,7 @@ class Machine(RuleBasedStateMachine):
     def settle(self, data: Any, quantity: int, event: str) -> None:
         purpose = data.draw(st.sampled_from(sorted(self.model.holds)))
         self.model.settle(purpose, quantity, event)
-        given = {"key": VOLUME, "quantity": quantity, "event_key": event, "now": self.model.now}
+        given: dict[str, Any] = {"key": VOLUME, "quantity": quantity, "event_key": event, "now": self.model.now}
         with transaction.atomic():
             reservations.settle(scope=self.scope, purpose=purpose, **given)
 
@@ -209,7 +209,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def add_volume(self) -> None:
         sold = self.model.plan(self.model.now) != "free"
-        given = {"sku": "email_10k", "quantity": 1, "now": self.model.now}
+        given: dict[str, Any] = {"sku": "email_10k", "quantity": 1, "now": self.model.now}
         try:
             with transaction.atomic():
                 subscriptions.add_add_on(scope=self.scope, actor=SYSTEM, **given)
@@ -259,7 +259,7 @@ def new_scope() -> Scope:
 
 def test_the_books_of_capacity_follow_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holders, "_holders", {})
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=EXAMPLES, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)

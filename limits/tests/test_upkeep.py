@@ -9,6 +9,7 @@ from audit.models import AuditEntry
 from conftest import World
 from limits import holders, reservations, tasks, upkeep
 from limits.models import Reservation, Subscription, UsageCounter
+from limits.reservations import PlanLimitExceeded
 from limits.tests.conftest import Reserve
 from projects.scoping import Scope
 
@@ -80,6 +81,20 @@ def test_a_counter_that_drifted_is_repaired_and_the_repair_is_audited(
         (world.sandbox.environment_id, world.workspace.public_id),
     }
     assert upkeep.prove(now=now) == []
+
+
+def test_a_counter_that_was_deleted_comes_back(
+    growth: Subscription, reserve: Reserve, scope: Scope, now: datetime
+) -> None:
+    reserve("launch:cmp_1", included_email_volume=40, active_campaigns=1)
+    before = sorted(UsageCounter.objects.values_list("limit_key", "period_start", "period_end", "reserved"))
+    UsageCounter.objects.all().delete()
+
+    assert [(repair.before, repair.after) for repair in upkeep.prove(now=now)] == [((0, 0), (0, 1)), ((0, 0), (0, 40))]
+    assert sorted(UsageCounter.objects.values_list("limit_key", "period_start", "period_end", "reserved")) == before
+    assert AuditEntry.objects.filter(action="limit.counter_repaired").count() == 2
+    with pytest.raises(PlanLimitExceeded):
+        reserve("launch:cmp_2", included_email_volume=99_961)
 
 
 def test_the_tasks_ring_upkeep(growth: Subscription, reserve: Reserve, now: datetime) -> None:
