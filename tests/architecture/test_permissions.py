@@ -39,8 +39,11 @@ def _short(route: str) -> str:
 
 ROUTES = list(_routes(get_resolver()))
 CONSOLE_ROUTES = {_short(route.removeprefix(SCOPE)) for route in ROUTES if route.startswith(SCOPE)}
-REST_ROUTES = {_short(route.removeprefix(API)) for route in ROUTES if route.startswith(API)} - {"openapi.json"}
-OTHER_ROUTES = {_short(route) for route in ROUTES if not route.startswith((SCOPE, API))} | {f"{API}openapi.json"}
+WITHOUT_KEY = {address for address in OPEN if address.startswith(API)}  # REST that another proof opens than an API key
+REST_ROUTES = {_short(route.removeprefix(API)) for route in ROUTES if route.startswith(API)} - {
+    address.removeprefix(API) for address in WITHOUT_KEY
+}
+OTHER_ROUTES = {_short(route) for route in ROUTES if not route.startswith((SCOPE, API))} | WITHOUT_KEY
 
 
 def _filled(address: str) -> str:
