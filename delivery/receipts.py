@@ -8,7 +8,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from audiences import contacts
@@ -24,6 +24,8 @@ from projects.scoping import Scope
 from webhooks.registry import Event, NotYet
 
 TEXT_CHARS_MAX = 300
+SOFT_BOUNCES_MAX = 5  # in a row, and the address is tried no more
+SOFT_BOUNCE_WINDOW = timedelta(days=30)
 Place = tuple[int, int]  # job, position
 _CONTACTS = {"message.opened": contacts.record_opened, "message.clicked": contacts.record_clicked}
 
@@ -260,6 +262,16 @@ def _act(scope: Scope, message: _Message, receipt: Receipt, now: datetime) -> No
             occurred_at=moment,
             now=now,
         )
+    elif kind == "message.bounced" and receipt.code not in HARD_CODES and _bounces_on(scope, message, moment):
+        consent.suppress_automatically(
+            scope=scope,
+            addresses={message.address: f"Bounced {SOFT_BOUNCES_MAX} times in a row. {receipt.detail}"},
+            channel=_channel(scope, message.place[0]),
+            reason=Suppression.Reason.HARD_BOUNCE,
+            source=receipt.event.id,
+            occurred_at=moment,
+            now=now,
+        )
     elif kind == "message.complained" or (kind == "message.bounced" and receipt.code in HARD_CODES):
         complained = kind == "message.complained"
         consent.suppress_automatically(
@@ -271,6 +283,19 @@ def _act(scope: Scope, message: _Message, receipt: Receipt, now: datetime) -> No
             occurred_at=moment,
             now=now,
         )
+
+
+def _bounces_on(scope: Scope, message: _Message, moment: datetime) -> bool:
+    """Whether the last five messages to this person of which we know the end all bounced, within thirty days."""
+    where = {
+        "environment": scope.environment_id,
+        "person": message.person_id,
+        "address": message.address,
+        "since": moment - SOFT_BOUNCE_WINDOW,
+        "most": SOFT_BOUNCES_MAX,
+    }
+    found = statements.rows("last_ends_of_person", where)
+    return len(found) == SOFT_BOUNCES_MAX and all(account == Account.BOUNCED for (account,) in found)
 
 
 def _channel(scope: Scope, job_id: int) -> str:

@@ -36,3 +36,10 @@ WHERE m.environment_id = %(environment)s AND m.job_id = r.job_id AND m.position 
 -- The overlay of a message whose reader unsubscribed, once.
 UPDATE delivery_message SET overlays = overlays | 2, last_event_at = %(now)s
 WHERE environment_id = %(environment)s AND person_id = %(person)s AND job_id = %(job)s AND overlays & 2 = 0
+
+-- name: last_ends_of_person
+-- Delivered, bounced, rejected or failed, newest first. By the unique index of person and job: a person's messages only.
+SELECT account FROM delivery_message
+WHERE environment_id = %(environment)s AND person_id = %(person)s AND address = %(address)s
+  AND account BETWEEN 6 AND 9 AND settled_at >= %(since)s
+ORDER BY settled_at DESC LIMIT %(most)s

@@ -212,6 +212,30 @@ def test_complaints_and_hard_bounces_suppress_the_address_and_soft_bounces_do_no
 
 
 @pytest.mark.django_db
+def test_five_soft_bounces_in_a_row_end_it_and_a_delivery_in_between_does_not(
+    scope: Scope,
+    make_people: Callable[..., list[int]],
+    make_job: Callable[..., SendJob],
+    deliver: Callable[..., None],
+    postbox: Postbox,
+    tell: Tell,
+) -> None:
+    people = make_people(2)
+    for turn in range(1, 6):
+        assert not Suppression.objects.within(scope).exists()
+        job = make_job(2, people=people)
+        deliver(job)
+        tell(
+            [
+                event(scope, job, 1, "bounced", turn, code="4.2.2", detail="Full"),
+                event(scope, job, 2, "delivered" if turn == 3 else "bounced", turn, code="4.2.2"),
+            ]
+        )
+    (row,) = Suppression.objects.within(scope)
+    assert (row.address, row.reason, row.detail) == ("u1@example.com", "hard_bounce", "Bounced 5 times in a row. Full")
+
+
+@pytest.mark.django_db
 def test_receipts_that_match_nothing_here_are_kept_and_move_nothing(
     world: Any,
     scope: Scope,
