@@ -9,7 +9,6 @@ from django.db import IntegrityError, connection, transaction
 from audit import chain, checkpoints, export, offline_verifier, retention, tasks, trail
 from audit.models import AuditEntry, Chain, EntryLabel
 from audit.verify import verify_chain
-from limits import audit_days
 from projects.scoping import Actor, Scope
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -118,7 +117,7 @@ def test_an_export_of_an_emptied_chain_verifies(
 
 
 def test_the_plan_says_how_long(aged: Chain, now: datetime) -> None:
-    assert retention.days_of(aged, now) == audit_days.DAYS["free"]
+    assert retention.days_of(aged, now) == 90, "the free plan's"
     assert retention.days_of(Chain(key="platform"), now) == retention.DAYS_WITHOUT_PLAN
     tasks.apply_retention()
     assert verify_chain(key=aged.key).emptied == 3

@@ -54,6 +54,8 @@ WITHOUT_FOREIGN_KEY: dict[tuple[str, str], Loose] = {
     ("audiences_snapshotmember", "person_id"): Loose("audiences_person.id", "one INSERT .. SELECT freezes them"),
     ("audit_book", "job_id"): Loose("delivery_sendjob.id", EVIDENCE),
     ("audit_break", "job_id"): Loose("delivery_sendjob.id", EVIDENCE),
+    ("audit_statement", "job_id"): Loose("delivery_sendjob.id", EVIDENCE),
+    ("audit_outsidereport", "job_id"): Loose("delivery_sendjob.id", EVIDENCE),
     ("audit_ledgerbatch", "job_id"): Loose("delivery_sendjob.id", EVIDENCE),
     ("audit_ledgerentry", "job_id"): Loose("delivery_sendjob.id", EVIDENCE),
     ("audit_ledgerentry", "batch_id"): Loose("audit_ledgerbatch.id", "written in the statement that writes its batch"),
