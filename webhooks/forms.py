@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django import forms
 
-from webhooks import catalog, rotation
+from webhooks import catalog, rotation, schemes
 from webhooks.endpoints import NAME_LENGTH_MAX
 from webhooks.reasons import REASON_LENGTH_MAX
 
@@ -17,6 +17,23 @@ class InboundForm(forms.Form):
 
     name = forms.CharField(label="Name", max_length=NAME_LENGTH_MAX)
     kind = forms.ChoiceField(label="Sender", choices=[("lamba", "Lamba"), ("provider", "Mail provider")])
+    scheme = forms.ChoiceField(
+        label="Signature",
+        required=False,
+        choices=[(each.name, each.label) for each in schemes.SCHEMES.values()],
+        help_text="How the sender proves itself. No other way is tried.",
+    )
+    secret = forms.CharField(
+        label="The sender's secret",
+        required=False,
+        strip=False,
+        max_length=rotation.GIVEN_LENGTH[1],
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}),
+        help_text="Paste it where the sender makes the secret. Leave it empty and one is made here.",
+    )
+
+    def clean_scheme(self) -> str:
+        return self.cleaned_data["scheme"] or schemes.DEFAULT
 
 
 class OutboundForm(forms.Form):
@@ -34,6 +51,11 @@ class OutboundForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         help_text="Tick none to get every public event, new ones too.",
     )
+    ordered = forms.BooleanField(
+        label="Keep the order: one event at a time, the earlier one first",
+        required=False,
+        help_text="Slower. An event that fails twice no longer holds up the later ones.",
+    )
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
@@ -41,13 +63,36 @@ class OutboundForm(forms.Form):
 
 
 class NameForm(forms.Form):
+    """What may change of an incoming endpoint."""
+
     name = forms.CharField(label="Name", max_length=NAME_LENGTH_MAX)
+    scheme = forms.ChoiceField(
+        label="Signature",
+        choices=[(each.name, each.label) for each in schemes.SCHEMES.values()],
+        help_text="From the moment you save, only this one is believed.",
+    )
 
 
 class RotateForm(forms.Form):
     overlap = forms.TypedChoiceField(
         label="Keep the old secret valid for", coerce=int, choices=list(OVERLAPS.items()), initial=24
     )
+    secret = forms.CharField(
+        label="The sender's new secret",
+        required=False,
+        strip=False,
+        max_length=rotation.GIVEN_LENGTH[1],
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}),
+        help_text="Leave it empty and one is made here.",
+    )
+
+
+class ReplayForm(forms.Form):
+    """A range of published events for one endpoint."""
+
+    since = forms.DateTimeField(label="From", widget=forms.DateTimeInput({"type": "datetime-local"}))
+    until = forms.DateTimeField(label="To", required=False, widget=forms.DateTimeInput({"type": "datetime-local"}))
+    reason = forms.CharField(label="Reason", max_length=REASON_LENGTH_MAX)
 
 
 class ReasonForm(forms.Form):

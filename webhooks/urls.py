@@ -21,5 +21,7 @@ urlpatterns = [
     path("endpoints/<str:endpoint>/switch/", endpoint_pages.endpoint_switch, name="endpoint-switch"),
     path("endpoints/<str:endpoint>/delete/", endpoint_pages.endpoint_delete, name="endpoint-delete"),
     path("endpoints/<str:endpoint>/rotate/", endpoint_pages.endpoint_rotate, name="endpoint-rotate"),
+    path("endpoints/<str:endpoint>/secrets/<str:secret>/end/", endpoint_pages.secret_end, name="secret-end"),
+    path("endpoints/<str:endpoint>/replay/", endpoint_pages.endpoint_replay, name="endpoint-replay"),
     path("endpoints/<str:endpoint>/test/", endpoint_pages.endpoint_test, name="endpoint-test"),
 ]

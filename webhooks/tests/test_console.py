@@ -207,13 +207,16 @@ def test_an_endpoint_is_edited_switched_tested_and_deleted(
     row = Endpoint.objects.within(scope).get()
     assert (row.name, row.event_types, row.status) == ("Warehouse", ["campaign.sent"], "retired")
     assert [each.status for each in Delivery.objects.within(scope)] == ["skipped"]
-    actions = AuditEntry.objects.filter(subject_id=endpoint).order_by("sequence").values_list("action", flat=True)
-    assert list(actions) == [
-        "endpoint.created",
-        "endpoint.updated",
-        "endpoint.tested",
-        "endpoint.updated",
-        "endpoint.deleted",
+    trail = AuditEntry.objects.filter(subject_id=endpoint).order_by("sequence").values_list("action", "outcome")
+    assert list(trail) == [
+        ("endpoint.created", "done"),
+        ("endpoint.updated", "refused"),
+        ("endpoint.updated", "done"),
+        ("endpoint.updated", "refused"),
+        ("endpoint.tested", "done"),
+        ("endpoint.updated", "done"),
+        ("endpoint.tested", "refused"),
+        ("endpoint.deleted", "done"),
     ]
 
 
