@@ -116,12 +116,10 @@ def measure(size: int, options: argparse.Namespace) -> Result:
         with _workers(options.workers) as pids:
             with step("the engine, paused at full speed"):
                 pause_ms, drained_ms, after = _paused(scope, taken[1], sink)
-            seen = {"worker": pids, "postgres": _postgres, "sink": lambda: [sink.pid]}
-            before = {name: _used(find()) for name, find in seen.items()}
+            before = _used_by(pids(), sink)
             with step("the engine"):
                 job, seconds = _engine(scope, taken[0], sink)
-            counted = sink.count()
-            used = {name: _used(find()) - before[name] for name, find in seen.items()}
+            counted, used = sink.count(), _used_by(pids(), sink)
             memory = max(_peak_mb(pid) for pid in pids())
     balance = ledger.balance(scope=scope, job_id=job.pk)
     return Result(
@@ -134,7 +132,7 @@ def measure(size: int, options: argparse.Namespace) -> Result:
             "seconds_first_to_last_message": round(counted.seconds, 2),
             "pause_last_message_ms": round(pause_ms, 1),
             "pause_drained_ms": round(drained_ms, 1),
-            **{f"{name}_cpu_us_per_message": round(value / size * 1e6, 1) for name, value in used.items()},
+            **{f"{name}_cpu_us_per_message": round((used[name] - before[name]) / size * 1e6, 1) for name in used},
             "worker_rss_mb": memory,
             "message_bytes": counted.bytes // max(counted.messages, 1),
             "x_django": round(size / seconds / django, 1),
@@ -379,6 +377,10 @@ def _postgres() -> list[int]:
         return []
     server = int(status.read_text().rpartition(")")[2].split()[1])
     return [server, *_children(server)]
+
+
+def _used_by(workers: list[int], sink: _sink.Handle) -> dict[str, float]:
+    return {"worker": _used(workers), "postgres": _used(_postgres()), "sink": _used([sink.pid])}
 
 
 def _used(pids: list[int]) -> float:

@@ -101,7 +101,7 @@ class Notes(defaultdict[str, Note]):
         require_transaction()
         if self:
             rows = list(self.values())
-            columns = {name: [getattr(row, name) for row in rows] for name in Note.__slots__}  # type: ignore[attr-defined]
+            columns = {name: [getattr(row, name) for row in rows] for name in Note.__slots__}
             where = {"environment": scope.environment_id, "job": job_id, "domains": list(self)}
             statements.count("add_domains", where | columns)
 

@@ -75,7 +75,7 @@ class Skeleton:
         easy = []  # most values are their own encoding, wherever they stand
         for steps, name in self._paths:
             value = places[steps - 1].get(name)
-            easy.append(value.encode() if value.__class__ is str and _EASIEST(value) else None)  # type: ignore[union-attr]
+            easy.append(value.encode() if value.__class__ is str and _EASIEST(value) else None)
         values = [
             easy[at] if free and easy[at] is not None else _encoded(slot, _text(slot, person, given))
             for slot, at, free in self._slots
@@ -134,8 +134,8 @@ def _slot(template: BoundTemplate, node: OutputNode, *, html: bool) -> Slot:
     expression = node.expression
     if not isinstance(expression, FilteredExpression) or not isinstance(expression.left, Path):
         raise Unusual
-    path = tuple(expression.left.path)
-    if not all(isinstance(step, str) and step not in _RESERVED for step in path):
+    path = tuple(step for step in expression.left.path if isinstance(step, str) and step not in _RESERVED)
+    if len(path) != len(expression.left.path):
         raise Unusual
     names = [each.name for each in expression.filters or ()]
     if names not in ([], ["default"], ["link"], ["default", "link"]):
@@ -218,7 +218,7 @@ def _text(slot: Slot, person: Mapping[str, Any], given: Mapping[str, str]) -> st
         value = str(value)
     if slot.link:
         value = liquids.link(value)
-    return str(escape(value)) if slot.html else value  # type: ignore[no-any-return]
+    return str(escape(value)) if slot.html else value
 
 
 def _encoded(slot: Slot, text: str) -> bytes:

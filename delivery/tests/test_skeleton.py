@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from delivery import composing, mime, rendering, skeleton
 from delivery.composing import Composer
 from delivery.rendering import Content
+from lamba_campaigns.lib.errors import Invalid
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 LINK = "https://mail.acme.example/u/" + "b" * 26
@@ -65,10 +66,11 @@ def sent(composer: Composer, person: Any) -> bytes:
 def whole(made: Content, person: Any) -> tuple[str, str, str]:
     """What a reader gets when Liquid and the encoder work on the whole text."""
     rendered = rendering.compile(made).render({"person": person}, unsubscribe_url=LINK)
-    return rendered.subject, *(mime._LINE_ENDS.sub("\n", each) for each in (rendered.text, rendered.html))
+    text, html = (mime._LINE_ENDS.sub("\n", each) for each in (rendered.text, rendered.html))
+    return rendered.subject, text, html
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(body=BODY, person=PERSON)
 @example(body="{{ person.name }}\n\nHi", person={"given_name": "", "name": "", "country": ""})
 @example(body="a\n\n{{ person.name }}\n\nb", person={"given_name": "x", "name": "", "country": ""})
@@ -82,7 +84,7 @@ def test_both_ways_read_back_the_same(body: str, person: dict[str, Any]) -> None
         with pytest.raises(rendering.RenderFailed):
             sent(Composer(content=made, feedback_id="x"), person)
         return
-    except rendering.Invalid:
+    except Invalid:
         return
     raw = sent(Composer(content=made, feedback_id="x"), person)
 
