@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from django.db import connection
+from django.db.transaction import atomic
 from psycopg import sql as compose
 
 from audiences import definitions, judging, remembering, statements
 from audiences.exclusions import Exclusions
 from audiences.facts import Known
-from audiences.imports import safe_cell
+from audiences.imports import Line, safe_cell
 from audiences.models import AudienceVersion, Person, Snapshot
 from audiences.reasons import INCLUDED, LABELS, REASONS
 from audiences.rules.clock import Clock
@@ -21,7 +22,6 @@ from audiences.rules.explain import Facts, Truth, evaluate
 from audiences.rules.parse import parse
 from audiences.rules.reading import facts_of
 from audiences.rules.vocabulary import load
-from audiences.snapshot import Line
 from audit import chain
 from lamba_campaigns.lib.sql import durable
 from projects.scoping import Actor, Scope
@@ -181,7 +181,7 @@ def _run(between: Between, name: str, params: Mapping[str, Any]) -> list[tuple[A
     else:
         statement, live = _live(between, name)
         where |= live
-    with connection.cursor() as cursor:
+    with atomic(), connection.cursor() as cursor, judging.planned(cursor):
         cursor.execute(statement, where)
         return list(cursor.fetchall())
 

@@ -19,7 +19,7 @@ from psycopg.errors import QueryCanceled
 
 from audiences import erasure, judging, partitions, people, statements, vocabulary
 from audiences.exclusions import NOTHING, Exclusions
-from audiences.imports import safe_cell
+from audiences.imports import Line, safe_cell
 from audiences.models import Audience, AudienceVersion, Snapshot, SnapshotMember
 from audiences.reasons import INCLUDED, REASONS
 from audiences.rules.compile import Compiled, compiled
@@ -33,13 +33,6 @@ from projects.scoping import SYSTEM, Actor, Scope
 
 FIELDS_MAX = 100
 EXPORT_PAGE = 2_000
-
-
-class Line:
-    """Where a csv.writer writes one line: it gives the line back."""
-
-    def write(self, text: str) -> str:
-        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +129,18 @@ def of_audience(*, scope: Scope, public_id: str, audience: Audience) -> Snapshot
     if found.audience_version.audience_id != audience.pk:
         raise NotFound(f"That snapshot was not taken of “{audience.name}”.", next_step="List its snapshots.")
     return found
+
+
+def latest_of(*, scope: Scope, audience: Audience, limit: int) -> list[Snapshot]:
+    """The newest snapshots of an audience, whatever they were taken for."""
+    rows = Snapshot.objects.within(scope).filter(audience_version__audience=audience)
+    return list(rows.select_related("audience_version").order_by("-id")[:limit])
+
+
+def choices(*, scope: Scope, taken: Sequence[Snapshot]) -> list[tuple[str, str]]:
+    """Snapshots to choose from: id, and when it was taken with how many are in."""
+    moments = [(each, each.taken_at.astimezone(scope.zone)) for each in taken]
+    return [(each.public_id, f"{at.day} {at:%b %Y, %H:%M}, {each.included:,} in") for each, at in moments]
 
 
 def counts(snapshot: Snapshot) -> Counts:

@@ -37,7 +37,7 @@ WITH {history}matched AS MATERIALIZED (
     {order}
 ),
 shared AS (
-    SELECT hashtextextended(lower(address) COLLATE "C", 0) AS hash
+    SELECT hashtextextended(lower(address COLLATE "C"), 0) AS hash
     FROM matched
     WHERE early = 0 AND {can_be_shared}
     GROUP BY 1
@@ -48,9 +48,9 @@ twins AS (
     FROM (
         SELECT
             m.person_id,
-            row_number() OVER (PARTITION BY lower(m.address) COLLATE "C" ORDER BY m.late, m.person_id) AS rank
+            row_number() OVER (PARTITION BY lower(m.address COLLATE "C") ORDER BY m.late, m.person_id) AS rank
         FROM shared AS s
-        JOIN matched AS m ON m.early = 0 AND hashtextextended(lower(m.address) COLLATE "C", 0) = s.hash
+        JOIN matched AS m ON m.early = 0 AND hashtextextended(lower(m.address COLLATE "C"), 0) = s.hash
     ) AS ranked
     WHERE rank > 1
 ),

@@ -8,7 +8,7 @@ from django.db.models import F
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 
-from audiences import definitions, explaining, preview, uses
+from audiences import definitions, explaining, nested, preview, snapshot, uses
 from audiences.builder import draft as drafts
 from audiences.builder.draft import DraftGroup
 from audiences.builder.form import as_json, from_form
@@ -28,6 +28,7 @@ from projects.scoping import Scope
 
 PAGE_SIZE: Final = 50
 VERSIONS_SHOWN_MAX: Final = 50
+SNAPSHOTS_SHOWN_MAX: Final = 20
 CHANNEL: Final = "email"  # what the live count of the console is about
 _NOT_KEPT: Final = frozenset({"csrfmiddlewaretoken", "do", "confirmed"})
 
@@ -168,7 +169,9 @@ class Editor:
 
     def _context(self) -> dict[str, Any]:
         rule, problems, paths = self._read()
-        counted = _count(self.request, rule) if rule else None
+        # A script asks again for the exact count; a whole page, or that second question, waits for it.
+        quick = bool(self.request.htmx) and "wait" not in self.request.GET
+        counted = _count(self.request, rule, quick=quick) if rule else None
         hits = {paths[path]: hits for path, hits in counted.per_node.items()} if counted else {}
         root = rows(self.draft, Showing(self.vocabulary, hits, problems))
         return {
@@ -179,6 +182,7 @@ class Editor:
             "all_rows": list(root.walk()),
             "focus": self.focus,
             "refused": self.refused,
+            "refine": quick and counted is not None and not counted.exact,
             "sentence": parts(rule, self.vocabulary) if rule else (),
             **_counts(self.request.scope, counted),
         }
@@ -234,9 +238,11 @@ def _name_error(problem: DomainError | None) -> str:
 
 
 # --- what the pages show -------------------------------------------------------------------------------------------
-def _count(request: ConsoleRequest, rule: Rule) -> Preview:
+def _count(request: ConsoleRequest, rule: Rule, *, quick: bool = False) -> Preview:
     may_see = request.access.may("people.read")
-    return preview.count(scope=request.scope, rule=rule, channel=CHANNEL, now=timezone.now(), with_people=may_see)
+    return preview.count(
+        scope=request.scope, rule=rule, channel=CHANNEL, now=timezone.now(), with_people=may_see, quick=quick
+    )
 
 
 def _counts(scope: Scope, counted: Preview | None) -> dict[str, Any]:
@@ -293,6 +299,7 @@ def _detail(request: ConsoleRequest, audience: Audience, error: str) -> dict[str
         "versions": _changes(versions, vocabulary)[:VERSIONS_SHOWN_MAX],
         "sentence": parts(rule, vocabulary),
         "uses": uses.uses_of(scope, [audience.pk])[audience.pk],
+        "users": nested.users_of(scope).get(audience.public_id, []),
         "word": _word_to_delete(scope, audience),
         "delete_error": error,
         **_counts(scope, _count(request, rule)),
@@ -321,16 +328,29 @@ def _said(version: AudienceVersion, vocabulary: Vocabulary) -> dict[str, None]:
 
 def _explained(request: ConsoleRequest, audience: Audience) -> dict[str, Any]:
     """The answer for the person that the address asks about, where there is one."""
-    asked = request.GET.get("person", "").strip()[:254]
-    if not asked or not request.access.may("people.read"):
+    if not request.access.may("people.read"):
         return {"asked": ""}
+    scope, asked = request.scope, request.GET.get("person", "").strip()[:254]
+    then = request.GET.get("snapshot", "")[:40]
+    taken = snapshot.latest_of(scope=scope, audience=audience, limit=SNAPSHOTS_SHOWN_MAX)
+    context = {
+        "asked": asked,
+        "asked_snapshot": then,
+        "snapshots": taken,
+        "snapshot_choices": snapshot.choices(scope=scope, taken=taken),
+    }
+    if not asked:
+        return context
     try:
-        person = explaining.find_one(scope=request.scope, text=asked)
+        person = explaining.find_one(scope=scope, text=asked)
     except NotFound as refusal:
-        return {"asked": asked, "not_found": refusal}
+        return context | {"not_found": refusal}
+    if then:
+        seen = snapshot.of_audience(scope=scope, public_id=then, audience=audience)
+        return context | {"explanation": explaining.explain_then(scope=scope, snapshot=seen, person=person)}
     version = definitions.latest(audience)
-    found = explaining.explain(scope=request.scope, version=version, person=person, now=timezone.now(), channel=CHANNEL)
-    return {"asked": asked, "explanation": found}
+    found = explaining.explain(scope=scope, version=version, person=person, now=timezone.now(), channel=CHANNEL)
+    return context | {"explanation": found}
 
 
 def _word_to_delete(scope: Scope, audience: Audience) -> str:
