@@ -76,12 +76,12 @@ class _Work:
         for batch in screen.rows(text, self.columns, delimiter):
             if isinstance(batch[0], Found):
                 self.rows += 1
-                self.problems.add(batch)  # type: ignore[arg-type]
+                self.problems.add(batch)
             else:
                 self.rows += len(batch)
                 self.right += len(batch)
-                self.sorter.add(batch)  # type: ignore[arg-type]
-                self.words.add(batch)  # type: ignore[arg-type]
+                self.sorter.add(batch)
+                self.words.add(batch)
             self.progress.at(percent=READ * text.taken / max(1, self.subject.size_bytes), rows=self.rows)
         if self.rows == 0:
             raise FileRefused(Found(1, "", "no_rows", note="The file has a header and no rows."))

@@ -37,8 +37,8 @@ FROM (
 -- name: won_of_changes
 -- Every value goes to the history, once per source. The current value is replaced by a newer one only, and never by
 -- something older than the person's deletion, except what forbids contact and what the deletion itself says. `won` are
--- the values that now stand, import records considered. Scalar subqueries look into primary keys row by row; joins would read whole tables while
--- these lack statistics.
+-- the values that now stand, import records considered. Scalar subqueries look into primary keys row by row; joins
+-- would read whole tables while these lack statistics.
 WITH given AS MATERIALIZED (
     SELECT g.person_id, g.field, g.value::jsonb AS value, g.occurred_at, g.source
     FROM unnest(

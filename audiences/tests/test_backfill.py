@@ -172,7 +172,7 @@ def test_a_cursor_that_lamba_forgot_begins_the_list_again(
 
 
 def test_a_cursor_that_leads_nowhere_ends_the_run(lamba: Lamba, work: Work) -> None:
-    page = (200, {}, b'{"items": [], "nextCursor": "same"}')
+    page: tuple[int, dict[str, str], bytes] = (200, {}, b'{"items": [], "nextCursor": "same"}')
     lamba.faults = [page, page]
     run = work()
     assert run.state == "failed"
@@ -221,7 +221,8 @@ def test_a_worker_that_comes_late_writes_nothing(
 ) -> None:
     """Its lease ended while Lamba kept it waiting, and another worker finished the run."""
     run = runs.start(scope=here, actor=actor, now=now)
-    step, late = runs._step, []
+    late: list[bool] = []
+    step = runs._step
 
     def slow(*given: Any) -> bool:
         if not late:
@@ -283,7 +284,7 @@ def test_the_secret_is_encrypted_and_kept_by_an_empty_one(
         connection.save(scope=here, actor=actor, access=again, state_version=7, now=now)
     connection.save(scope=here, actor=actor, access=again, state_version=1, now=now)
     assert work().state == "done"
-    assert not [entry for entry in AuditEntry.objects.all() if b"s3cret" in bytes(entry.canonical)]
+    assert not [entry for entry in AuditEntry.objects.all() if b"s3cret" in bytes(entry.canonical or b"")]
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ def test_a_run_that_keeps_dying_ends_as_failed(scope: Scope, actor: Actor, now: 
     def die(**_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(imports.work, "work", die)
+    monkeypatch.setattr(work, "work", die)
     for _ in range(imports.ATTEMPTS_MAX):
         with pytest.raises(MemoryError):
             imports.run(run_id=made.pk, now=now)
@@ -409,7 +409,8 @@ def test_a_person_created_meanwhile_is_known_then(
 ) -> None:
     """An event creates u1 after the import looked for it and before it wrote."""
     made = _queued(scope, actor, now, "external_id,name\nu1,Ada\nu2,Bob\n")
-    look, raced = write.look, []
+    raced: list[bool] = []
+    look = write.look
 
     def racing(**asked: Any) -> Any:
         found = look(**asked)
