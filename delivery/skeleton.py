@@ -24,6 +24,8 @@ COLUMNS_MAX = 75  # of a line, without the "=" of a soft break
 STATIC_BYTES_MAX = 150_000  # far from Liquid's own limit of output, which is not looked at here
 VALUE_CHARS_MAX = 1_000
 SLOTS_MAX = 2_000
+VALUES_KNOWN_MAX = 2_000
+MISSING = object()  # no text: unusual
 SOFT_BREAK = b"=\r\n"
 _EASY = re.compile(r"(?! )[\x20-\x3c\x3e-\x7e]{0,75}(?<! )")  # goes over the wire as it is, on a line of its own
 _EASIEST = re.compile(
@@ -66,21 +68,37 @@ class Skeleton:
         paths = list(dict.fromkeys(slot.path for slot in slots))
         self._paths = [(len(path), path[-1]) for path in paths]
         self._slots = [(slot, paths.index(slot.path), not slot.link) for slot in slots]
+        self._known: dict[tuple[int, str | None], bytes] = {}  # countries, plans, empty names: a few values fill most slots
 
     def fill(self, person: Mapping[str, Any], given: Mapping[str, str]) -> tuple[str, bytes, bytes]:
         """The subject, and the two parts encoded. Unusual when this person has to be rendered whole."""
-        subject = [each if each.__class__ is str else _text(each, person, given) for each in self._subject]  # type: ignore[arg-type]
-        traits = person.get("traits") or {}
-        places = (given, person, traits)
-        easy = []  # most values are their own encoding, wherever they stand
+        places = (given, person, person.get("traits") or {})
+        subject = [
+            each if isinstance(each, str) else _text(each, places[len(each.path) - 1].get(each.path[-1], MISSING))
+            for each in self._subject
+        ]
+        given_values, easy = [], []  # most values are their own encoding, wherever they stand
         for steps, name in self._paths:
-            value = places[steps - 1].get(name)
+            value = places[steps - 1].get(name, MISSING)
+            given_values.append(value)
             easy.append(value.encode() if value.__class__ is str and _EASIEST(value) else None)
         values = [
-            easy[at] if free and easy[at] is not None else _encoded(slot, _text(slot, person, given))
-            for slot, at, free in self._slots
+            easy[at] if free and easy[at] is not None else self._encoded(number, slot, given_values[at])
+            for number, (slot, at, free) in enumerate(self._slots)
         ]
         return "".join(subject), _filled(self._text, values), _filled(self._html, values)  # type: ignore[arg-type]
+
+    def _encoded(self, number: int, slot: Slot, value: Any) -> bytes:
+        """As `_encoded` below, remembered. Only text and nil are: 1, True and 1.0 would be one key."""
+        if value is not None and value.__class__ is not str:
+            return _encoded(slot, _text(slot, value))
+        found = self._known.get((number, value))
+        if found is None:
+            found = _encoded(slot, _text(slot, value))
+            if len(self._known) >= VALUES_KNOWN_MAX:
+                self._known.clear()
+            self._known[number, value] = found
+        return found
 
 
 def build(*, subject: BoundTemplate, html: BoundTemplate, text: BoundTemplate) -> Skeleton | None:
@@ -200,16 +218,10 @@ def _ended(encoded: bytes) -> bytes:
 
 
 # --- once per person ------------------------------------------------------------------------------------------------
-def _text(slot: Slot, person: Mapping[str, Any], given: Mapping[str, str]) -> str:
+def _text(slot: Slot, value: Any) -> str:
     """What Liquid writes in the slot's place."""
-    path = slot.path
-    if len(path) == 2:
-        value: Any = person.get(path[1], slot)  # a slot is no text: unusual
-    elif len(path) == 3:
-        traits = person.get("traits")
-        value = traits.get(path[2]) if traits else None
-    else:
-        value = given.get(path[0], slot)
+    if value is MISSING and len(slot.path) == 3:
+        value = None  # traits differ from person to person
     if value is None or value == "":
         return slot.empty
     if value.__class__ is not str:
