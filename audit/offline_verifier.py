@@ -124,8 +124,8 @@ def is_signed(key: str, message: bytes, signature: str) -> bool:
 def _trail(path: str, lines: Iterator[dict[str, Any]], report: Report, believed: set[str]) -> None:
     header = next(lines)
     report.subject = f"chain {header['chain']} of {header['origin']}"
-    signed, hashes, heads = [], hashlib.sha256(), {}
-    trusted: set[str] | None = None
+    signed, hashes, trusted = [], hashlib.sha256(), None
+    heads: _Heads = {}
     for line in lines:
         if line["kind"] == "checkpoint":
             signed.append(line)

@@ -115,17 +115,14 @@ def assign(*, scope: Scope, actor: Actor, break_id: str, now: datetime) -> Break
     """The caller looks into an open difference: its row says whose it is."""
     sql.require_transaction()
     found = _open_break(scope, break_id)
-    before = found.owner
     found.owner, found.owner_label = actor.id, actor.label
     found.save(update_fields=["owner", "owner_label"])
     chain.record(
         scope=scope,
         actor=actor,
         action="break.assigned",
-        subject=chain.Subject("break", found.public_id),
+        subject=chain.Subject("break", found.public_id, found.detail),
         now=now,
-        before={"owner": before},
-        after={"owner": actor.id},
     )
     return found
 
@@ -139,7 +136,7 @@ def resolve(*, scope: Scope, actor: Actor, break_id: str, reason: str, now: date
         scope=scope,
         actor=actor,
         action="break.resolved",
-        subject=chain.Subject("break", found.public_id),
+        subject=chain.Subject("break", found.public_id, found.detail),
         now=now,
         before={"state": "open", **found.as_json()},
         after={"state": "resolved"},
@@ -207,7 +204,8 @@ def _findings(found: ledger.Balance, evidence: Mapping[str, Mapping[str, int]]) 
         assert not unknown, f"{source} speaks of {unknown}; known are the accounts and {TOTALS}"
         for account, quantity in stated.items():
             if quantity != ours[account]:
-                detail = f"{source.capitalize()} count {quantity:,} {account}, the ledger {ours[account]:,}."
+                verb = "count" if source.endswith("s") else "counts"
+                detail = f"{source.capitalize()} {verb} {quantity:,} {account}, the ledger {ours[account]:,}."
                 kind = "metering_drift" if source == "metering" else "count_mismatch"
                 yield Finding(kind, source, account, abs(quantity - ours[account]), detail)
 

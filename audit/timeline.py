@@ -27,6 +27,7 @@ _PAGES: Final[Mapping[str, str]] = {
     "segment": "segment-detail",
     "endpoint": "endpoint-detail",
     "event": "event-detail",
+    "break": "break-detail",
 }
 _WHOLE_PAGES: Final[Mapping[str, str]] = {  # objects without a page of their own
     "api_key": "settings-keys",

@@ -111,7 +111,7 @@ class _Walk:
         began = self.id
         try:
             # a transaction of its own: a copy that is left at a break rolls back to here
-            with transaction.atomic(), psycopg.Cursor(connection.connection).copy(copied, place) as entries:  # type: ignore[arg-type]
+            with transaction.atomic(), psycopg.Cursor(connection.connection).copy(copied, place) as entries:
                 entries.set_types(_TYPES)
                 self._step_all(entries.rows())
         except _Unlinked as found:  # looked into now: the connection was busy with the copy
@@ -162,7 +162,7 @@ class _Walk:
     def _differing(self, number: int) -> str:
         """Which columns say something else than what was hashed. Asked once, at the first break."""
         entry = AuditEntry.objects.get(chain=self.row, sequence=number)
-        said = json.loads(bytes(entry.canonical))
+        said = json.loads(bytes(entry.canonical or b"{}"))
         changes = {"before": said["before"], "after": said["after"]}
         claimed = chain.content({**vars(entry), **changes}, commitment=said["labels"])
         wrong = sorted(name for name in claimed if said.get(name) != claimed[name])

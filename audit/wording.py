@@ -32,11 +32,12 @@ def changes(entry: AuditEntry, names: Mapping[str, str] = _NO_NAMES) -> list[Cha
     """What is in before or after and differs between them. `names` tells what the objects in them are called."""
     before, after = entry.before or {}, entry.after or {}
     order = [*after, *(name for name in before if name not in after)]
-    return [
+    found = [
         Change(words(name), value(before.get(name), names), value(after.get(name), names))
         for name in order
         if before.get(name) != after.get(name)
     ]
+    return [change for change in found if change.before or change.after]
 
 
 def as_text(found: Iterable[Change]) -> str:
@@ -67,7 +68,9 @@ def value(found: Any, names: Mapping[str, str] = _NO_NAMES) -> str:
     if isinstance(found, list):
         text = ", ".join(value(each, names) for each in found)
     elif isinstance(found, dict):
-        text = ", ".join(f"{words(name).lower()} {value(each, names)}" for name, each in found.items())
+        # a part that says none of it, such as an empty account, is left out
+        told = ((words(name.rpartition(".")[2]).lower(), value(each, names)) for name, each in found.items() if each)
+        text = ", ".join(f"{name} {each}" for name, each in told)
     else:
         text = _text(str(found), names)
     return text if len(text) <= VALUE_LENGTH_MAX else text[: VALUE_LENGTH_MAX - 1] + "…"

@@ -121,8 +121,9 @@ def _read_and_hash(row: Chain) -> tuple[int, list[bytes]]:
     statement = (
         "COPY (SELECT canonical FROM audit_auditentry WHERE chain_id = %s ORDER BY sequence) TO STDOUT (FORMAT binary)"
     )
-    sample, count = [], 0
-    with psycopg.Cursor(connection.connection).copy(statement, (row.pk,)) as entries:  # type: ignore[arg-type]
+    sample: list[bytes] = []
+    count = 0
+    with psycopg.Cursor(connection.connection).copy(statement, (row.pk,)) as entries:
         entries.set_types(["bytea"])
         for (canonical,) in entries.rows():
             hashlib.sha256(canonical).digest()

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final, Literal
 
 from django.http import HttpResponse
@@ -55,7 +56,7 @@ def issue(*, scope: Scope, campaign: Campaign, now: datetime) -> Statement | Non
         before={"number": newest.number} if newest else None,
         after={
             "number": found.number,
-            "signature": bytes(found.signature).hex()[:16],
+            "digest": sha256(bytes(found.note)).hexdigest(),
             "adjustment": adjustment or None,
         },
     )

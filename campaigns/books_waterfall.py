@@ -74,8 +74,14 @@ def people(
     *, scope: Scope, campaign: Campaign, cell: str, domain: str, first: int, last: int, after: int, size: int
 ) -> list[Person]:
     """Who stands in a cell, in order of position behind `after`."""
-    where = {"environment": scope.environment_id, "job": campaign.job_id, "domain": domain, "first": first}
-    where |= {"last": last, "after": after, "size": size, "accounts": [int(each) for each in _accounts(cell)]}
+    where: dict[str, Any] = {"environment": scope.environment_id, "job": campaign.job_id, "first": first}
+    where |= {
+        "last": last,
+        "domain": domain,
+        "after": after,
+        "size": size,
+        "accounts": [int(each) for each in _accounts(cell)],
+    }
     return _people(sql.rows("campaigns", "people_of_cell", where))
 
 

@@ -9,6 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from audit import chain, checkpoints, export, offline_verifier, retention, tasks, trail
 from audit.models import AuditEntry, Chain, EntryLabel
 from audit.verify import verify_chain
+from lamba_campaigns.lib import sql
 from projects.scoping import Actor, Scope
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,16 +62,16 @@ def test_a_run_that_died_goes_on(aged: Chain, now: datetime, monkeypatch: pytest
     monkeypatch.setattr(retention, "ENTRIES_PER_STEP", 1)
     steps = iter([None, None])
 
-    def die(*args: Any, **given: Any) -> int:
+    def die(*args: Any, **given: Any) -> Any:
         if next(steps, "dead") == "dead":
             raise RuntimeError
         return real(*args, **given)
 
-    real = retention.sql.execute
-    monkeypatch.setattr(retention.sql, "execute", die)
+    real = sql.execute
+    monkeypatch.setattr(sql, "execute", die)
     with pytest.raises(RuntimeError):
         retention.apply(chain_id=aged.pk, days=90, now=now)
-    monkeypatch.setattr(retention.sql, "execute", real)
+    monkeypatch.setattr(sql, "execute", real)
 
     assert verify_chain(key=aged.key).ok, "half way is a state like any other"
     retention.apply(chain_id=aged.pk, days=90, now=now)

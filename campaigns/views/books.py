@@ -74,7 +74,7 @@ def campaign_report(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
     """A provider's CSV. What differs shows at the next reconciliation, within a minute."""
     found = _with_job(request, campaign)
     file = request.FILES.get("file")
-    if file is None or file.size > books_reports.CSV_BYTES_MAX:
+    if file is None or (file.size or 0) > books_reports.CSV_BYTES_MAX:
         raise Invalid("Choose a CSV file of at most 64 MB.")
     text = file.read().decode("utf-8-sig", errors="replace")
     report = books_reports.import_csv(

@@ -2,6 +2,7 @@
 something leads, call by call, to the audit trail."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_every_action_of_the_catalogue_is_written_somewhere() -> None:
 @cache
 def _names(module: str) -> dict[str, str]:
     """What the names of a module mean: its imports, wherever they stand, and what it defines itself."""
-    found = {}
+    found: dict[str, str] = {}
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Import):
             found |= {each.asname or each.name.partition(".")[0]: each.name for each in node.names}
@@ -127,8 +128,6 @@ def _patterns(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, An
 
 def _changing() -> Iterator[tuple[str, str, str]]:
     """Address, method and the full name of what serves it, for all that is not read."""
-    import re
-
     for route, view in _patterns(get_resolver()):
         short = re.sub(r"<\w+:(\w+)>", r"<\1>", route.removeprefix(SCOPE).removeprefix("api/v1/"))
         if route.startswith(SCOPE) and CONSOLE.get(short, (None, None))[1]:
