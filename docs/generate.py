@@ -162,9 +162,10 @@ def sweeps() -> str:
 
 
 def errors() -> str:
-    """Every refusal that REST can answer."""
+    """Every refusal that REST or a command can answer."""
     from django.urls import get_resolver
 
+    import limits.publishing  # noqa: F401  # what only a command refuses
     from lamba_campaigns.lib.errors import DomainError
 
     _ = get_resolver().url_patterns  # loads every view, and with it every refusal
