@@ -13,6 +13,7 @@ from audit import chain
 from campaigns.lifecycle import subject_of
 from campaigns.models import Campaign
 from delivery.accounts import EXCEPTIONAL, Account, Overlay
+from delivery.pacing.turnstile import DOMAIN, WINDOW
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import Conflict
 from lamba_campaigns.lib.sql import durable
@@ -32,6 +33,7 @@ OUTCOMES: Final[dict[str, tuple[Account, ...]]] = {
     "pending": (Account.PENDING, Account.IN_FLIGHT),
     "excluded": (Account.EXCLUDED,),
 }
+OUR_WORDS: Final = frozenset({WINDOW, DOMAIN})  # not what a server answered: the detail says it
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -186,6 +188,10 @@ def _recipient(row: sql.Row) -> Recipient:
 
 def reply(code: str, detail: str) -> str:
     """`250 2.0.0 Captured`: the enhanced code between the reply code and its words, as a server writes it."""
+    if code.startswith("late:"):
+        return f"{code.removeprefix('late:').replace('_', ' ').capitalize()}. {detail}"
+    if code in OUR_WORDS:
+        return detail
     first, _, words = detail.partition(" ")
     if len(first) != 3 or not first.isdigit():
         return f"{code} {detail}".strip()

@@ -71,7 +71,7 @@ def _wall(moment: Any, zone: str) -> str:
 def _chart(found: Simulation) -> Chart:
     days = found.forecast.days
     return bar_chart(
-        title=f"People a day, {found.time_zone}",
+        title="People a day",
         series=[Series("People", "ok"), Series("Left out", "mute")],
         buckets=[Bucket(f"{day.day.day} {day.day:%b}", (day.people, day.skipped)) for day in days],
     )

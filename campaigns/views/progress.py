@@ -65,6 +65,17 @@ class Hero:
         return "100" if share >= 100 else f"{share:.1f}"
 
 
+def _label(group: Group, campaign: Campaign) -> str:
+    """With rules about pace, people who wait for their turn stand among those who wait for another attempt."""
+    return "Later" if group.label == "Retrying" and campaign.sending_rules else group.label
+
+
+def _reason(reason: str) -> str:
+    """`late:no_consent` left somebody out at hand-off, the same without `late:` at launch."""
+    name = reason.removeprefix("late:")
+    return LABELS.get(name, name.replace("_", " ").capitalize())
+
+
 def hero_of(*, scope: Scope, campaign: Campaign, progress: Progress) -> Hero:
     """The groups add up to the audience; the excluded stand beside them."""
     accounts = _accounts(progress)
@@ -78,7 +89,7 @@ def hero_of(*, scope: Scope, campaign: Campaign, progress: Progress) -> Hero:
         settled=audience - waiting,
         counters=[
             {
-                "label": group.label,
+                "label": _label(group, campaign),
                 "tone": group.tone,
                 "value": sums[group.label],
                 "share": _share(group, sums, audience),
@@ -86,13 +97,15 @@ def hero_of(*, scope: Scope, campaign: Campaign, progress: Progress) -> Hero:
             }
             for group in shown
         ],
-        parts=[(group.label, group.tone, sums[group.label]) for group in GROUPS if group.label != "Waiting"],
+        parts=[
+            (_label(group, campaign), group.tone, sums[group.label]) for group in GROUPS if group.label != "Waiting"
+        ],
         accepted=_named(
             {"delivered": "Delivered", "bounced": "Bounced", "accepted": "Awaiting a receipt"}, accounts, open_people
         )
         + _named({"deferred_there": "Delayed by the provider"}, accounts, open_people, outcome="deferred"),
         excluded=[
-            {"label": LABELS.get(reason, reason.replace("_", " ").capitalize()), "value": n}
+            {"label": _reason(reason), "value": n}
             for reason, n in sorted(progress.excluded_by_reason.items(), key=lambda each: -each[1])
             if n
         ],

@@ -204,8 +204,9 @@ def _editor(
         "form": form,
         "template": template,
         "message": message,
-        "locale": str(form["locale"].value() or ""),
-        "languages": sorted((whole or _whole(request, template) or message).variants),
+        **_languages(
+            request, str(form["locale"].value() or ""), template, (whole or _whole(request, template) or message)
+        ),
         "fields": people.FIELDS,
         "people": previews.sample_people(scope=request.scope) if may_see else [],
         "preview": shown,
@@ -222,6 +223,17 @@ def _editor(
         "problem": problem,
     }
     return page(request, "campaigns/editor.html", context, status=status)
+
+
+def _languages(request: ConsoleRequest, locale: str, template: Template | None, whole: Message) -> dict[str, Any]:
+    """The tabs of the editor: the message itself, its languages, and one that is about to be written."""
+    base = url(request.scope, "template-detail", template.public_id) if template else ""
+    found = sorted(whole.variants)
+    tabs = [("Default", base, None, not locale)]
+    tabs += [(each, f"{base}?locale={each}", None, each == locale) for each in found]
+    if locale and locale not in found:
+        tabs.append((f"{locale}, new", f"{base}?locale={locale}", None, True))
+    return {"locale": locale, "languages": found, "language_tabs": tabs}
 
 
 def _whole(request: ConsoleRequest, template: Template | None) -> Message | None:
