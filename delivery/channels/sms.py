@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 
-from delivery import brief, captures, connections, segments
+from delivery import brief, captures, connections, consent, segments
 from delivery.channels import ways
 from delivery.channels.base import DETAIL_CHARS_MAX, ChannelDown, Handed, Outcome
 from delivery.channels.ways import Piece
@@ -23,6 +23,7 @@ from delivery.connections import Connection
 from delivery.models import SendJob
 from delivery.rendering import Content, RenderFailed
 from delivery.windows import Member
+from lamba_campaigns.lib.sql import durable
 from projects.models import Environment
 from projects.scoping import Scope
 from webhooks.posting import Answer, Sessions, post
@@ -32,6 +33,7 @@ SEGMENTS_MAX = 10
 REQUEST_SECONDS = 8.0
 E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 NUMBER_CODES: Final = frozenset({"21211", "21214", "21217", "21421", "21601", "21610", "21612", "21614"})
+STOPPED: Final = "21610"
 BUSY_CODES: Final = frozenset({"20429", "21611", "30001"})
 
 
@@ -62,7 +64,25 @@ class SmsWay:
                 answers = list(pool.map(lambda each: self._send(each[0], each[1], until), real))
             outcomes |= {piece.member.position: said for (piece, _), (said, _) in zip(real, answers, strict=True)}
             down = next((why for _, why in answers if why), "")
+            self._heed(
+                [piece for (piece, _), (said, _) in zip(real, answers, strict=True) if said.code == STOPPED], now
+            )
         return Handed([outcomes[member.position] for member in members], down)
+
+    def _heed(self, stopped: Sequence[Piece], now: datetime) -> None:
+        """Who answered STOP to the provider is unsubscribed here as well."""
+        for piece in stopped:
+            with durable():
+                consent.unsubscribe(
+                    scope=self._scope,
+                    people={piece.member.person_id: piece.member.address},
+                    channel="sms",
+                    how="receipt",
+                    source=f"{self._job.public_id}:stop:{piece.member.position}",
+                    job_id=self._job.pk,
+                    occurred_at=now,
+                    now=now,
+                )
 
     def _text(self, piece: Piece) -> str:
         text = self._brief.render(piece.fields, unsubscribe_url=piece.unsubscribe_url).text

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from audiences.models import Person, PersonFacts
 from audit import ledger
 from delivery import connections, segments, sms_callback
-from delivery.models import CapturedMail, SendJob
+from delivery.models import CapturedMail, ConsentEvent, SendJob
 from delivery.rendering import Content
 from delivery.tests.conftest import counters, messages, state
 from delivery.tests.stations import Call, Station, running
@@ -167,6 +167,20 @@ def test_a_sandbox_texts_its_allow_list_and_captures_the_rest(
     captured = CapturedMail.objects.within(scope).order_by("position")
     assert [row.recipient for row in captured] == ["+4915110001", "+4915110003"]
     assert b"Hi U1, it is time." in bytes(captured[0].raw)
+
+
+def test_who_answered_stop_is_unsubscribed_here_as_well(
+    scope: Scope, actor: Actor, now: datetime, provider: Station, make: Any, deliver: Any
+) -> None:
+    connect(scope, actor, now, provider)
+    provider.answer = lambda call: (400, '{"code": 21610, "message": "Unsubscribed recipient"}')
+    job = make(2, scope)
+    deliver(job)
+    assert counters(job) == {"rejected": 2}
+    assert set(PersonFacts.objects.within(scope).values_list("unsubscribed_mask", flat=True)) == {4}
+    evidence = ConsentEvent.objects.order_by("pk")
+    assert [(row.channel, row.action, row.how) for row in evidence] == [("sms", "unsubscribed", "receipt")] * 2
+    balanced(scope, job)
 
 
 def test_a_text_that_would_cost_too_much_fails_before_it_leaves(
