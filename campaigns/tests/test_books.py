@@ -178,7 +178,7 @@ def test_any_order_and_repetition_gives_one_balance(
 
 
 def test_somebody_who_had_unsubscribed_before_is_named(sent: Campaign, scope: Scope, now: datetime) -> None:
-    first = Message.objects.filter(environment_id=scope.environment_id, job_id=sent.job_id).order_by("position")[0]
+    first = Message.objects.filter(environment_id=scope.environment_id, job_id=provider.job_id).order_by("position")[0]
     for who, before in ((first, timedelta(days=1)),):
         with transaction.atomic():
             consent.unsubscribe(
