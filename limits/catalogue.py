@@ -19,6 +19,7 @@ from limits import sheets
 from limits.models import PlanCatalogue
 
 OveragePolicy = Literal["block", "allow", "grace"]
+ADD_ON_UNITS_MAX: Final = 100  # of one purchase
 VERSIONS_KEPT: Final = 64  # read versions, in each process; they never change
 
 

@@ -12,7 +12,7 @@ from lamba_campaigns.lib.errors import DomainError
 from lamba_campaigns.web import navigation
 from limits.arithmetic import OVERAGE_KEY, Violation, judge, overage_left, price_of
 from limits.asks import Ask, Request, resolve
-from limits.catalogue import AddOn, Plan
+from limits.catalogue import ADD_ON_UNITS_MAX, AddOn, Plan
 from limits.entitlements import Count, Entitlements
 from limits.keys import CHANNEL_PREFIX
 from projects.scoping import Scope
@@ -189,7 +189,9 @@ def _units(add_on: AddOn, violation: Violation) -> int:
     if violation.kind == "channel":
         return int(add_on.channel == violation.limit.removeprefix(CHANNEL_PREFIX))
     adds = add_on.adds.get(violation.limit, 0)
-    return ceil(violation.shortfall / adds) if adds else 0
+    over = violation.current - violation.allowed  # what was passed before counts too
+    units = ceil(over / adds) if adds else 0
+    return units if units <= ADD_ON_UNITS_MAX else 0
 
 
 def _overage(

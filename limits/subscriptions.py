@@ -7,11 +7,10 @@ from audit import chain
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid
 from limits import billing, catalogue, entitlements, periods
+from limits.catalogue import ADD_ON_UNITS_MAX
 from limits.models import Subscription, WorkspaceAddOn
 from projects.models import Workspace
 from projects.scoping import Actor, Scope
-
-ADD_ON_UNITS_MAX = 100
 
 
 class AlreadyOnPlan(Conflict):

@@ -5,10 +5,9 @@ from typing import Any
 from rest_framework import serializers
 
 from lamba_campaigns.web.rest import StrictSerializer
-from limits.catalogue import AddOn, Plan
+from limits.catalogue import ADD_ON_UNITS_MAX, AddOn, Plan
 from limits.entitlements import Entitlements
 from limits.models import Subscription
-from limits.subscriptions import ADD_ON_UNITS_MAX
 
 
 class LimitResponse(serializers.Serializer[Any]):
