@@ -81,6 +81,6 @@ def _problem_above(scope: Scope, audience: Audience, rule: Rule, vocabulary: Voc
 
 
 def _nesting(scope: Scope) -> list[tuple[Audience, Rule]]:
-    rules = dict(sql.rows("audiences", "nesting_rules", {"environment": scope.environment_id}))
+    rules: dict[int, str] = dict(sql.rows("audiences", "nesting_rules", {"environment": scope.environment_id}))
     audiences = Audience.objects.within(scope).filter(pk__in=rules).order_by("name") if rules else ()
     return [(audience, parse(json.loads(rules[audience.pk]))) for audience in audiences]

@@ -81,7 +81,7 @@ def _timed(scope: Scope, rule: Any, now: datetime, table: str, shape: str, colum
     name = sql.Identifier(table)
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))
-        cursor.execute(sql.SQL("CREATE TABLE {} {}").format(name, sql.SQL(shape)))  # type: ignore[arg-type]
+        cursor.execute(sql.SQL("CREATE TABLE {} {}").format(name, sql.SQL(shape)))
         began = time.perf_counter()
         cursor.execute(
             sql.SQL("INSERT INTO {} SELECT {} FROM {} AND {}").format(name, columns, people, where),

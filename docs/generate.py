@@ -142,7 +142,7 @@ def rule_fields() -> str:
     return _page(
         "Rule fields",
         'A rule is a tree of `{"all": […]}`, `{"any": […]}` and `{"none": […]}` over conditions '
-        '`{"field", "op", "value"}`. Traits are asked for as `trait.<name>`.',
+        '`{"field", "op", "value"}`. Traits are asked for as `trait.<name>`, the date of a lifecycle stage as `reached.<stage>`.',
         _table(["field", "label", "type", "help"], rows),
         "## Operators by type",
         _table(["type", "operators"], operators),

@@ -21,34 +21,34 @@ WITH = OpenApiParameter("with", str, description="A later snapshot (snp_…), or
 SHOW = OpenApiParameter("show", str, enum=list(KINDS), description="joined when left out.")
 
 
-class MoveResponse(serializers.Serializer[Any]):
+class StandingCountResponse(serializers.Serializer[Any]):
     before = serializers.CharField(help_text="included, not_matched, or the reason.")
     after = serializers.CharField()
     people = serializers.IntegerField()
 
 
-class BecauseResponse(serializers.Serializer[Any]):
+class StandingReasonResponse(serializers.Serializer[Any]):
     words = serializers.CharField()
     seenBefore = serializers.CharField()
     seenAfter = serializers.CharField()
-    source = serializers.CharField(allow_null=True)
+    source = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # the name that REST uses
     occurredAt = serializers.DateTimeField(allow_null=True)
 
 
-class MovedResponse(serializers.Serializer[Any]):
+class StandingChangeResponse(serializers.Serializer[Any]):
     personId = serializers.CharField()
     externalId = serializers.CharField()
     before = serializers.CharField()
     after = serializers.CharField()
-    because = BecauseResponse(many=True)
+    because = StandingReasonResponse(many=True)
 
 
 class DiffResponse(serializers.Serializer[Any]):
     joined = serializers.IntegerField()
     left = serializers.IntegerField()
     stayed = serializers.IntegerField()
-    moves = MoveResponse(many=True, help_text="Everyone of either side, by how they stood before and after.")
-    items = MovedResponse(many=True)
+    moves = StandingCountResponse(many=True, help_text="Everyone of either side, by how they stood before and after.")
+    items = StandingChangeResponse(many=True)
     nextCursor = serializers.CharField(allow_null=True)
 
 

@@ -133,7 +133,7 @@ def _matches(asked: fields.Field, op: str, value: Any, seen: Any, clock: Clock) 
     if asked.type in ("set", "campaigns"):
         return not seen.isdisjoint(wanted)
     if asked.type == "events":
-        return _times(wanted, seen, clock) >= wanted[0]
+        return _times(wanted, seen, clock) >= int(wanted[0])
     if asked.type == "boolean":
         return bool(seen == value)
     if asked.type == "number":

@@ -53,7 +53,7 @@ def test_the_page_says_who_joined_since_a_snapshot(
     nobody = alice.get(where, {"show": "left"}).content.decode()
     assert "Nobody." in nobody
     told = alice.get(f"{where}csv/")
-    assert b"later,not_matched,included" in b"".join(told.streaming_content)
+    assert b"later,not_matched,included" in told.getvalue()
 
 
 def test_the_answer_as_of_a_snapshot_names_the_nearest_way_in(

@@ -10,7 +10,7 @@ from django.test import Client
 from audiences import segments
 from audiences.exclusions import HOLD_OUT, draw
 from audiences.models import Person, Snapshot
-from campaigns import drafts, launch, preflight
+from campaigns import drafts, launch, lifecycle, preflight
 from campaigns.models import Campaign, State
 from campaigns.tests.conftest import MakeDraft, fresh
 from conftest import World
@@ -41,7 +41,7 @@ def test_rest_keeps_what_is_left_out(api: Callable[..., Any], staff: str, growth
     assert made.status_code == 201, made.json()
     assert {name: made.json()[name] for name in EVERYTHING} == EVERYTHING
     where, version = f"/api/v1/campaigns/{made.json()['id']}", made.json()["etag"]
-    nothing = {"frequencyCap": None, "holdOutPercent": None, "excludedSegments": []}
+    nothing: dict[str, Any] = {"frequencyCap": None, "holdOutPercent": None, "excludedSegments": []}
     changed = client.patch(where, nothing, format="json", headers={"If-Match": version})
     assert {name: changed.json()[name] for name in EVERYTHING} == nothing
 
@@ -81,15 +81,15 @@ def test_cancelling_while_the_audience_is_resolved_leaves_no_snapshot(
 ) -> None:
     draft = make_draft()
     launch.request_launch(scope=scope, actor=actor, campaign_id=draft.public_id, version=draft.state_version, now=now)
-    load = launch.lifecycle.load
+    load = lifecycle.load
 
     def cancelled_after_load(**where: Any) -> Campaign:
-        found = load(**where)
-        monkeypatch.setattr(launch.lifecycle, "load", load)
+        found: Campaign = load(**where)
+        monkeypatch.setattr(lifecycle, "load", load)
         launch.cancel(scope=scope, actor=actor, campaign_id=draft.public_id, version=None, now=now)
         return found
 
-    monkeypatch.setattr(launch.lifecycle, "load", cancelled_after_load)
+    monkeypatch.setattr(lifecycle, "load", cancelled_after_load)
     launch.run_launch(scope=scope, campaign_id=draft.pk, now=now)
     assert fresh(draft).state == State.CANCELLED
     assert not Snapshot.objects.within(scope).exists()
