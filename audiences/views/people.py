@@ -67,7 +67,7 @@ def parts(scope: Scope, access: Access, current: str) -> list[tuple[str, str, No
         ("segments", "Segments", "segment-list", "console.read"),
     ]
     known.append(("imports", "Imports", "import-list", "people.write"))
-    known.append(("backfill", "Lamba's members", "backfill-list", "people.write"))
+    known.append(("backfill", "From Lamba", "backfill-list", "people.write"))
     return [
         (label, url(scope, name), None, key == current)
         for key, label, name, needs in known
