@@ -41,9 +41,7 @@ class Order:
 def send(order: Order) -> dict[str, Any]:
     """Run it in its own process: {"seconds", "statuses", "p50_ms", "p99_ms"}."""
     command = [sys.executable, "-m", "benchmarks._sender"]
-    done = run_process(
-        command, input=json.dumps(asdict(order)).encode(), capture_output=True, timeout=SECONDS_MAX
-    )
+    done = run_process(command, input=json.dumps(asdict(order)).encode(), capture_output=True, timeout=SECONDS_MAX)
     if done.returncode:
         raise RuntimeError(done.stderr.decode())
     found: dict[str, Any] = json.loads(done.stdout)
@@ -57,7 +55,7 @@ class _Requests:
         self._order = order
         self._key = order.secret.encode()
         self._made = 0
-        told = {"type": "session.created", "occurredAt": "2026-11-23T09:00:00Z", **order.scope}
+        told: dict[str, Any] = {"type": "session.created", "occurredAt": "2026-11-23T09:00:00Z", **order.scope}
         told |= {"data": {"userId": "usr_1042", "sessionId": "ses_1"}, "note": ""}
         rest = json.dumps(told)[1:-2]
         self._rest = (rest + "x" * max(0, BODY_BYTES - len(rest) - 28) + '"}').encode()

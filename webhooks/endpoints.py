@@ -52,8 +52,18 @@ def create_inbound(
     """A receiver for signed events of this environment, and its secret: the sender's own, or one made here."""
     scheme = _scheme(kind, scheme)
     text = rotation.usable(scheme=scheme, secret=secret)
-    columns = {"direction": "in", "kind": kind, "scheme": scheme, "name": _name(name), "url": "", "event_types": []}
-    return _create(scope=scope, actor=actor, now=now, secret=text, **columns)
+    return _create(
+        scope=scope,
+        actor=actor,
+        now=now,
+        secret=text,
+        direction="in",
+        kind=kind,
+        scheme=scheme,
+        name=_name(name),
+        url="",
+        event_types=[],
+    )
 
 
 def create_outbound(

@@ -21,7 +21,7 @@ from webhooks import addresses, deadline
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0  # between two bytes
 DEADLINE_SECONDS = 20.0  # from the request's last byte to the end of the answer, headers included
-CONNECTIONS_MAX = 16  # kept open to one address in one run
+CONNECTIONS_MAX = 32  # kept open to one address in one run
 HEADERS_KEPT_MAX, HEADER_KEPT_LENGTH_MAX = 30, 256
 EXCERPT_BYTES_MAX = 16_384
 THROTTLING = (429, 502, 503, 504)
@@ -153,8 +153,8 @@ def _never_connected(problem: BaseException) -> bool:
 
 def _is_timeout(problem: BaseException) -> bool:
     """Whether a timeout stands somewhere behind `problem`: requests and urllib3 wrap it in several ways."""
-    seen: BaseException | None = problem
-    while seen is not None:
+    seen: object = problem
+    while isinstance(seen, BaseException):
         if isinstance(seen, TimeoutError) or any(isinstance(each, TimeoutError) for each in seen.args):
             return True
         seen = seen.__cause__ or seen.__context__

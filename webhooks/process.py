@@ -183,15 +183,16 @@ def _judge(scope: Scope, claim: Claim) -> Verdict:
         found = envelope.read(claim.raw)
     except Malformed as problem:
         return Verdict(claim, State.QUARANTINED, str(problem))
-    known = {"type": found.type, "occurred_at": found.occurred_at}
     mismatch = found.mismatch(scope)
     if mismatch:
-        return Verdict(claim, State.QUARANTINED, f"Of another scope: {mismatch}.", **known)
+        return Verdict(
+            claim, State.QUARANTINED, f"Of another scope: {mismatch}.", type=found.type, occurred_at=found.occurred_at
+        )
     if not registry.is_handled(found.type):
-        return Verdict(claim, State.IGNORED, **known)
+        return Verdict(claim, State.IGNORED, type=found.type, occurred_at=found.occurred_at)
     wrong = _breach(found.type, found.data)
     if wrong:
-        return Verdict(claim, State.PARKED, wrong, **known)
+        return Verdict(claim, State.PARKED, wrong, type=found.type, occurred_at=found.occurred_at)
     event = Event(
         id=claim.event_id,
         type=found.type,
@@ -200,7 +201,7 @@ def _judge(scope: Scope, claim: Claim) -> Verdict:
         data=found.data,
         source=claim.source,
     )
-    return Verdict(claim, State.PROCESSED, events=(event,), **known)
+    return Verdict(claim, State.PROCESSED, events=(event,), type=found.type, occurred_at=found.occurred_at)
 
 
 def _judge_foreign(claim: Claim) -> Verdict:
