@@ -148,7 +148,7 @@ def _never_connected(problem: BaseException) -> bool:
     reasons = [getattr(each, "reason", each) for each in problem.args]
     if any(isinstance(each, NewConnectionError) for each in reasons):
         return True
-    return any(isinstance(part, ssl.SSLCertVerificationError) for each in reasons for part in each.args)
+    return any(isinstance(part, ssl.SSLCertVerificationError) for each in reasons for part in getattr(each, "args", ()))
 
 
 def _is_timeout(problem: BaseException) -> bool:
