@@ -107,12 +107,6 @@ def lines(scope: Scope, entries: Iterable[AuditEntry]) -> list[Line]:
     return [_line(scope, entry, called) for entry in found]
 
 
-def for_actor(scope: Scope, id: str, *, limit: int = TIMELINE_LENGTH) -> list[Line]:
-    """What one person or key did in this environment, newest first."""
-    rows = AuditEntry.objects.filter(chain__key=chain_key(scope=scope), actor_id=id)
-    return lines(scope, rows.select_related("label").order_by("-sequence")[:limit])
-
-
 def names(scope: Scope, ids: Iterable[str]) -> dict[str, str]:
     """The name that each object had in its newest entry."""
     wanted = set(ids)

@@ -9,6 +9,7 @@ from django.utils import timezone
 from audiences import facts, people, people_export
 from audiences.channels import CHANNEL_BITS
 from audiences.models.facts import Membership
+from audit import timeline
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
 from projects.access import Access
 from projects.scoping import Scope
@@ -126,6 +127,7 @@ def _detail(request: ConsoleRequest, person: str, erase_error: str = "", status:
         "channels": [_channel(profile, channel) for channel in CHANNEL_BITS],
         "history": history,
         "history_full": len(history) < people.HISTORY_SHOWN_MAX,
+        "entries": timeline.for_subject(request.scope, "person", found.public_id),
         "erase_word": ERASE_WORD,
         "erase_error": erase_error,
     }

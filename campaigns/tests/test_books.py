@@ -177,18 +177,20 @@ def test_any_order_and_repetition_gives_one_balance(
     assert keys.count() == keys.values("posting_key").distinct().count()
 
 
-def test_somebody_who_had_unsubscribed_before_is_named(sent: Campaign, scope: Scope, now: datetime) -> None:
-    first = Message.objects.filter(environment_id=scope.environment_id, job_id=provider.job_id).order_by("position")[0]
-    for who, before in ((first, timedelta(days=1)),):
+def test_somebody_who_had_unsubscribed_before_is_named(
+    sent: Campaign, provider: Provider, scope: Scope, now: datetime
+) -> None:
+    first, second = Message.objects.filter(environment_id=scope.environment_id, job_id=provider.job_id)[:2]
+    for who, told in ((first, now - timedelta(days=1)), (second, now + HOUR)):
         with transaction.atomic():
             consent.unsubscribe(
                 scope=scope,
                 people={who.person_id: who.address},
                 channel="email",
                 how="receipt",
-                source="evt_late",
+                source=f"evt_{who.position}",
                 job_id=None,
-                occurred_at=now - before,
+                occurred_at=told,
                 now=now + HOUR,
             )
     assert review(sent, scope, now + 2 * HOUR) == {("unsubscribed_but_sent", "consent"): 1}
