@@ -9,6 +9,7 @@ FROM pg_locks
 WHERE locktype = 'advisory' AND granted AND objsubid = 2
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND classid = 1095978576 AND objid::bigint = hashtext(%(purpose)s)::bigint & 4294967295
+    AND pid <> pg_backend_pid()
 
 -- name: next_snapshot_id
 SELECT nextval(pg_get_serial_sequence('audiences_snapshot', 'id'))
