@@ -58,6 +58,17 @@ class Known:
         return f"{words}: {name}" if name else words
 
     @property
+    def event(self) -> str:
+        """The event that told it, or nothing."""
+        return self.source if self.source.startswith("evt_") else ""
+
+    @property
+    def import_run(self) -> str:
+        """The import that told it, or nothing."""
+        kind, _, run = self.source.partition(":")
+        return run if kind == "import" else ""
+
+    @property
     def shown(self) -> str:
         """The value in words."""
         if self.value in (None, "", []):

@@ -114,6 +114,7 @@ def test_a_person_shows_every_fact_with_its_origin(scope: Scope, client: Client,
     assert "&lt;b&gt;Ada" in content and "<b>Ada" not in content
     for text in ("evt_u1_email", "Consent: email", "Unsubscribed", "member", "Vip"):
         assert text in content
+    assert f'href="{url(scope, "event-detail", "evt_u1_email")}"' in content
 
 
 def test_erasing_needs_the_typed_word(scope: Scope, client: Client, contactable: MakePerson) -> None:
