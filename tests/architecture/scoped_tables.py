@@ -12,6 +12,7 @@ WITHOUT_ENVIRONMENT: dict[str, str] = {
     "projects_environment": "it is the environment",
     "projects_member": "membership belongs to the workspace",
     "projects_preference": "what a person chose for themselves, everywhere",
+    "limits_plancatalogue": "what is sold is the same for everybody",
     "limits_subscription": "the workspace has the plan",
     "limits_workspaceaddon": "the workspace buys add-ons",
     "limits_usagecounter": "a pool is the workspace's production, or one sandbox; its name says which",
