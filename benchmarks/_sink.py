@@ -122,7 +122,7 @@ class Handle:
 
     def __init__(self, port: int, pid: int) -> None:
         self.port, self.pid = port, pid
-        self.url = f"smtp://127.0.0.1:{port}?connections=8"
+        self.url = f"smtp://127.0.0.1:{port}?connections=16"
         self._wire = socket.create_connection(("127.0.0.1", port))
         self._lines = self._wire.makefile("rb")
         self._lines.readline()
