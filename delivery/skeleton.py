@@ -68,7 +68,7 @@ class Skeleton:
         paths = list(dict.fromkeys(slot.path for slot in slots))
         self._paths = [(len(path), path[-1]) for path in paths]
         self._slots = [(slot, paths.index(slot.path), not slot.link) for slot in slots]
-        self._known: dict[tuple[int, str | None], bytes] = {}  # countries, plans, empty names: a few values fill most slots
+        self._known: dict[tuple[int, str | None], bytes] = {}  # a few values fill most slots
 
     def fill(self, person: Mapping[str, Any], given: Mapping[str, str]) -> tuple[str, bytes, bytes]:
         """The subject, and the two parts encoded. Unusual when this person has to be rendered whole."""
