@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+from django.apps import apps
 from django.db import connections
 
 from projects.scoping import Scope
@@ -231,9 +232,8 @@ def test_a_worker_killed_between_handler_and_commit_leaves_no_effect_and_the_nex
     worker = subprocess.run([sys.executable, "-c", dying], env=environment, capture_output=True, timeout=60)
     assert worker.returncode == -signal.SIGKILL, worker.stderr.decode()
     connections.close_all()
-    from audiences.models import Person
-
-    assert not Person.objects.within(scope).exists()
+    people = apps.get_model("audiences", "Person").objects.within(scope)
+    assert not people.exists()
     assert InboundEvent.objects.within(scope).get().state == "processing"
     assert process.run(now=datetime.now(UTC) + timedelta(minutes=1)) == 0, "its lease still runs"
 
@@ -241,4 +241,4 @@ def test_a_worker_killed_between_handler_and_commit_leaves_no_effect_and_the_nex
 
     event = InboundEvent.objects.within(scope).get()
     assert (event.state, event.attempts) == ("processed", 2)
-    assert [each.external_id for each in Person.objects.within(scope)] == ["usr_killed"]
+    assert [each.external_id for each in people.all()] == ["usr_killed"]
