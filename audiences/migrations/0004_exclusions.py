@@ -2,7 +2,6 @@
 
 from django.db import migrations, models
 
-
 # The first seven bytes of a SHA-256 as a number below 10,000; audiences.exclusions.draw is the same in Python.
 DRAW = """
 CREATE FUNCTION audiences_draw(salt text, person_id bigint) RETURNS integer

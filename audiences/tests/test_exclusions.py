@@ -171,14 +171,13 @@ def test_cancelling_in_the_middle_leaves_nothing(
             connection.close()
         return "taken"
 
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("LOCK TABLE audiences_personfacts IN ACCESS EXCLUSIVE MODE")  # the taker waits in the middle
-            running = pool.submit(run)
-            begun.wait(5)
-            assert _until(lambda: snapshot.cancel(scope=scope, purpose="p"))
-            assert not snapshot.cancel(scope=scope, purpose="another")
-            assert running.result(10) == "SNAPSHOT_CANCELLED"
+    with ThreadPoolExecutor(1) as pool, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE audiences_personfacts IN ACCESS EXCLUSIVE MODE")  # the taker waits in the middle
+        running = pool.submit(run)
+        begun.wait(5)
+        assert _until(lambda: snapshot.cancel(scope=scope, purpose="p"))
+        assert not snapshot.cancel(scope=scope, purpose="another")
+        assert running.result(10) == "SNAPSHOT_CANCELLED"
     assert not Snapshot.objects.within(scope).exists()
     assert not SnapshotMember.objects.within(scope).exists()
 
