@@ -19,7 +19,7 @@ from tests.architecture.permissions import CONSOLE, OPEN, REST, SIGNED_IN
 SCOPE = "<slug:workspace>/<slug:project>/<environment:environment>/"
 API = "api/v1/"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-SAMPLES = {"number": "1", "token": "x" * 26, "user": "usr_999999"}
+SAMPLES = {"number": "1", "position": "1", "token": "x" * 26, "user": "usr_999999"}
 REFUSALS = {302, 401, 403, 405}
 
 
