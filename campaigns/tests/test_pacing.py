@@ -47,7 +47,9 @@ def test_rest_takes_the_rules_and_shows_them_again(
     assert answer.status_code == 200, answer.json()
     assert (answer.json()["totalCap"], answer.json()["sendingRules"]) == (2, RULES)
     entry = AuditEntry.objects.filter(subject_id=draft.public_id, action="campaign.updated").get()
-    assert entry.after is not None and entry.after["totalCap"] == 2 and "at most 1, 2 a day" in entry.after["sendingRules"]
+    assert (
+        entry.after is not None and entry.after["totalCap"] == 2 and "at most 1, 2 a day" in entry.after["sendingRules"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,9 @@ class Turnstile:
             turn = calendar.decide(self.rules, "", self.now)
             return {row[0]: turn for row in rows}
         people = [row[1] for row in rows]
-        zones: dict[int, str] = dict(statements.rows("zones_of", {"environment": self.scope.environment_id, "people": people}))
+        zones: dict[int, str] = dict(
+            statements.rows("zones_of", {"environment": self.scope.environment_id, "people": people})
+        )
         return {row[0]: calendar.decide(self.rules, zones.get(row[1]) or "", self.now) for row in rows}
 
     def _by_domain(self, rows: Sequence[Sequence[Any]]) -> list[Waiting]:
