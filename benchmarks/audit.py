@@ -89,7 +89,8 @@ def _entries(scope: Scope, row: Chain, size: int, words: dict[str, str]) -> Iter
     base |= {"actor_id": "usr_12", "origin": "console", "action": "campaign.updated", "subject_type": "campaign"}
     base |= {"reason": "", "outcome": "done"}
     for number in range(2, size + 1):
-        found = base | {"public_id": f"ent_{row.pk:06d}{number:020d}", "sequence": number, "subject_id": _subject(number).id}
+        found = base | {"public_id": f"ent_{row.pk:06d}{number:020d}", "sequence": number}
+        found |= {"subject_id": _subject(number).id}
         found |= {"occurred_at": BEGAN + timedelta(seconds=number), "trace_id": f"req_{number:026d}"}
         changed = {"before": {"state": "draft", "rate": None}, "after": {"state": "scheduled", "rate": number}}
         salt = secrets.token_bytes(16)
