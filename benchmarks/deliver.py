@@ -8,7 +8,6 @@ decision the last message arrives.
 
 import argparse
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -17,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -28,7 +26,7 @@ from django.utils import timezone
 from audiences import definitions, snapshot
 from audiences.models import Snapshot
 from audit import ledger
-from benchmarks import _sink
+from benchmarks import _processes, _sink
 from benchmarks.result import Result
 from benchmarks.stage import step
 from delivery import evidence, jobs, ringing, tasks
@@ -120,7 +118,7 @@ def measure(size: int, options: argparse.Namespace) -> Result:
             with step("the engine"):
                 job, seconds = _engine(scope, taken[0], sink)
             counted, used = sink.count(), _used_by(pids(), sink)
-            memory = max(_peak_mb(pid) for pid in pids())
+            memory = max(_processes.peak_mb(pid) for pid in pids())
     balance = ledger.balance(scope=scope, job_id=job.pk)
     return Result(
         unit="messages/s",
@@ -182,7 +180,7 @@ def _workers(count: int) -> Iterator[Callable[[], list[int]]]:
         quiet = {"env": environment, "stderr": subprocess.DEVNULL, "start_new_session": True}
         started.append(subprocess.Popen(named, **quiet))  # type: ignore[call-overload]
     try:
-        yield lambda: [pid for process in started for pid in _children(process.pid)]
+        yield lambda: [pid for process in started for pid in _processes.children(process.pid)]
     finally:
         for process in started:
             process.terminate()
@@ -360,45 +358,12 @@ def _fields(number: int) -> dict[str, Any]:
     }
 
 
-# --- processes ------------------------------------------------------------------------------------------------------
-def _children(pid: int) -> list[int]:
-    """The pool processes of a Celery worker; the worker itself only waits."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()] if path.exists() else [pid]
-
-
-def _postgres() -> list[int]:
-    """The server and its processes, of this database or not: nobody else uses it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        ours = cursor.fetchone()[0]
-    status = Path(f"/proc/{ours}/stat")
-    if not status.exists():
-        return []
-    server = int(status.read_text().rpartition(")")[2].split()[1])
-    return [server, *_children(server)]
-
-
 def _used_by(workers: list[int], sink: _sink.Handle) -> dict[str, float]:
-    return {"worker": _used(workers), "postgres": _used(_postgres()), "sink": _used([sink.pid])}
-
-
-def _used(pids: list[int]) -> float:
-    """Seconds of processor that these processes, and those children of theirs that have ended, have used so far."""
-    ticks = 0
-    for pid in pids:
-        path = Path(f"/proc/{pid}/stat")
-        if path.exists():
-            ticks += sum(map(int, path.read_text().rpartition(")")[2].split()[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _peak_mb(pid: int) -> int:
-    path = Path(f"/proc/{pid}/status")
-    if not path.exists():
-        return 0
-    found = [line for line in path.read_text().splitlines() if line.startswith("VmHWM")]
-    return int(shlex.split(found[0])[1]) * 1024 // 1_000_000 if found else 0
+    return {
+        "worker": _processes.used(workers),
+        "postgres": _processes.used(_processes.postgres()),
+        "sink": _processes.used([sink.pid]),
+    }
 
 
 def _until(condition: Callable[[], bool]) -> None:
