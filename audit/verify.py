@@ -111,7 +111,7 @@ class _Walk:
         began = self.id
         try:
             # a transaction of its own: a copy that is left at a break rolls back to here
-            with transaction.atomic(), psycopg.Cursor(connection.connection).copy(copied, place) as entries:
+            with transaction.atomic(), _alone().copy(copied, place) as entries:
                 entries.set_types(_TYPES)
                 self._step_all(entries.rows())
         except _Unlinked as found:  # looked into now: the connection was busy with the copy
@@ -227,6 +227,13 @@ class _Walk:
         noted = ({"note": bytes(row.note).decode(), "signature": bytes(row.signature).hex()} for row in rows)
         keys = offline_verifier.trusted_keys(noted, ours)
         return {signatures.key_id(bytes.fromhex(key)): key for key in keys}
+
+
+def _alone() -> psycopg.Cursor[Any]:
+    """A cursor whose statements run in one process: rows are wanted in order, and we hash while the next are read."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
+    return psycopg.Cursor(connection.connection)
 
 
 def _commitment(sha256: Any, salt: bytes, words: bytes) -> bytes:
