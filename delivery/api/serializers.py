@@ -42,9 +42,7 @@ class MovedResponse(serializers.Serializer[Any]):
 
 
 class StuckResponse(serializers.Serializer[Any]):
-    code = serializers.ChoiceField(
-        choices=list(get_args(StuckCode))
-    )
+    code = serializers.ChoiceField(choices=list(get_args(StuckCode)))
     detail = serializers.CharField()
     nextStep = serializers.CharField()
     until = serializers.DateTimeField(allow_null=True)
