@@ -91,9 +91,7 @@ class _Runs:
         part = (parts.web if wsgi else parts.ingest)(host="127.0.0.1", port=port, environment={})
         own = "lamba_campaigns.wsgi:application" if wsgi else "webhooks.asgi:application"
         command = [application if word == own else word for word in part.command]
-        process = subprocess.Popen(
-            command, env={**os.environ, **self._environment, "LAMBA_LOG_LEVEL": "ERROR"}
-        )
+        process = subprocess.Popen(command, env={**os.environ, **self._environment, "LAMBA_LOG_LEVEL": "ERROR"})
         try:
             _await_answer(port)
             yield port

@@ -63,7 +63,7 @@ def for_user(
     )
     if found is None:
         raise NotFound("There is no such page.", next_step="Pick a project that you are a member of.")
-    role: Role = found.role  # type: ignore[assignment]
+    role: Role = found.role
     label = getattr(user, "get_full_name", str)() or user.get_username()
     actor = Actor("user", f"usr_{user.pk}", label, "console", ip=ip, trace_id=trace_id)
     return Access(scope_of(found), actor, ROLES[role], role)

@@ -52,7 +52,7 @@ def open_spans(rules: Rules, zone: str, today: date) -> tuple[tuple[datetime, da
     quiet = (
         [_around(rules.quiet, clock, each) for each in [dates[0] - timedelta(days=1), *dates]] if rules.quiet else []
     )
-    found = []
+    found: list[tuple[datetime, datetime]] = []
     for each in dates:
         if each.isoweekday() in rules.days:
             found += _without(_window(rules.window, clock, each), quiet)

@@ -91,10 +91,11 @@ def frozen(document: Mapping[str, Any], *, time_zone: str) -> dict[str, Any]:
 
 def as_document(rules: Rules) -> dict[str, Any]:
     """The rules as REST shows them."""
+    window: dict[str, Any] | None
     window = {"opens": _said(rules.window.start), "closes": _said(rules.window.end)} if rules.window else None
     quiet = {"from": _said(rules.quiet.start), "until": _said(rules.quiet.end)} if rules.quiet else None
     if window is not None or rules.days != EVERY_DAY:
-        window = (window or {"opens": "00:00", "closes": "00:00"}) | {"days": list(rules.days)}  # type: ignore[dict-item]
+        window = (window or {"opens": "00:00", "closes": "00:00"}) | {"days": list(rules.days)}
     return {
         "zone": "recipient" if rules.local else "environment",
         "window": window,
