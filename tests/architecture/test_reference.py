@@ -35,3 +35,12 @@ def test_every_link_between_pages_leads_somewhere() -> None:
 
 def _source() -> str:
     return (ROOT / "lamba_campaigns/settings.py").read_text()
+
+
+def test_every_page_of_the_documentation_is_in_its_index() -> None:
+    """Decisions are found by their folder."""
+    docs = ROOT / "docs"
+    listed = set(re.findall(r"\]\(([a-z-]+/[\w-]+\.md)\)", (docs / "README.md").read_text()))
+    written = {str(path.relative_to(docs)) for path in docs.glob("*/*.md") if path.parent.name != "decisions"}
+
+    assert listed == written
