@@ -123,9 +123,8 @@ def test_killed_launchers_overrun_nothing_and_leak_nothing(scope: Scope, launche
 
 
 def _what_was_said_is_stored(scope: Scope, said: list[tuple[str, str, int]]) -> None:
-    used = dict(
-        ReservationLine.objects.within(scope).filter(limit_key=VOLUME).values_list("reservation__purpose", "used")
-    )
+    lines = ReservationLine.objects.within(scope).filter(limit_key=VOLUME)  # one of each hold that the purpose had
+    used = dict(lines.values_list("reservation__purpose").annotate(Sum("used")))
     for what, purpose, quantity in said:
         if what in ("settled", "released"):
             assert used[purpose] == quantity, "a commit that was reported is there after any kill"
