@@ -165,7 +165,8 @@ def errors() -> str:
     """Every refusal that REST or a command can answer."""
     from django.urls import get_resolver
 
-    import limits.publishing  # noqa: F401  # what only a command refuses
+    import campaigns.provisioning
+    import limits.publishing  # noqa: F401  # what only a command refuses, as above
     from lamba_campaigns.lib.errors import DomainError
 
     _ = get_resolver().url_patterns  # loads every view, and with it every refusal

@@ -13,8 +13,7 @@ PEOPLE = 5_000
 SANDBOX_PEOPLE = 40
 SET_UP = timedelta(hours=1)  # from the first sign-in to the first people
 SLOW_PER_MINUTE = 60  # slow enough that somebody who has just signed in can watch it
-CALM_PER_MINUTE = 4_000  # so that PART_SECONDS never suffice for all of an audience
-PART_SECONDS = 0.3
+CALM_PER_MINUTE = 4_000  # so that a part is never all of an audience
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def _past(stage: Stage, at: _Moments) -> None:
     ):
         when = at.ago(days=7, hours=3)
         sending = play.start(stage, made, when)
-        play.send(sending, when + timedelta(seconds=5), seconds=PART_SECONDS)
+        play.send_part(sending, when + timedelta(seconds=5))
         play.receive(stage, sending, when, _slow_fate)
         play.send(sending, when + timedelta(minutes=3))
         play.finish(stage, sending, when + timedelta(minutes=5))
@@ -77,7 +76,7 @@ def _past(stage: Stage, at: _Moments) -> None:
     ):
         when = at.ago(days=3, hours=4)
         sending = play.start(stage, made, when)
-        play.send(sending, when + timedelta(seconds=5), seconds=PART_SECONDS)
+        play.send_part(sending, when + timedelta(seconds=5))
         play.cancel(stage, sending, when + timedelta(minutes=1), "The date in the subject is wrong")
 
 
@@ -93,7 +92,7 @@ def _present(stage: Stage, at: _Moments) -> None:
     ):
         when = at.ago(hours=1, minutes=10)
         sending = play.start(stage, made, when)
-        play.send(sending, when + timedelta(seconds=5), seconds=PART_SECONDS)
+        play.send_part(sending, when + timedelta(seconds=5))
         play.pause(stage, sending, when + timedelta(minutes=1), "Waiting for the new price list")
         play.receive(stage, sending, when, _usual_fate)
     if made := play.draft(

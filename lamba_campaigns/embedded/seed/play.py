@@ -13,7 +13,7 @@ from audiences.models import Audience
 from campaigns import completion, drafts, launch, templates
 from campaigns.models import Campaign, State, Template
 from delivery import deliver, finishing, tokens
-from delivery.models import JobState, Message
+from delivery.models import JobCounters, JobState, Message
 from lamba_campaigns.embedded.ports import answers
 from lamba_campaigns.embedded.seed import lamba
 from lamba_campaigns.embedded.seed.accounts import Place
@@ -22,6 +22,7 @@ from lamba_campaigns.embedded.seed.people import Told
 from lamba_campaigns.lib.sql import durable
 
 CAPTURE_SECONDS_MAX = 30
+PART_MESSAGES, PART_SECONDS, PART_TRIES_MAX = 50, 0.3, 40
 PROVIDER_SECONDS = 40  # from hand-over to the provider's word
 
 
@@ -97,6 +98,20 @@ def send(campaign: Campaign, now: datetime, seconds: float = 30) -> None:
     """The job is worked on, as of `now`, until it has nothing left or for `seconds`."""
     assert campaign.job is not None
     deliver.deliver(job_id=campaign.job.pk, seconds=seconds, clock=_clock(now))
+
+
+def send_part(campaign: Campaign, now: datetime) -> None:
+    """As `send`, but only until PART_MESSAGES have gone; the campaign's rate keeps the rest waiting."""
+    assert campaign.job is not None
+    clock, tries = _clock(now), 0
+    while _handed_over(campaign) < PART_MESSAGES and tries < PART_TRIES_MAX:
+        deliver.deliver(job_id=campaign.job.pk, seconds=PART_SECONDS, clock=clock)
+        tries += 1
+
+
+def _handed_over(campaign: Campaign) -> int:
+    counters = JobCounters.objects.across_environments("the demo's own").get(job_id=campaign.job_id)
+    return counters.planned - counters.excluded - counters.pending - counters.in_flight
 
 
 def finish(stage: Stage, campaign: Campaign, now: datetime) -> None:
