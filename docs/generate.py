@@ -165,8 +165,8 @@ def errors() -> str:
     """Every refusal that REST or a command can answer."""
     from django.urls import get_resolver
 
-    import campaigns.provisioning
-    import limits.publishing  # noqa: F401  # what only a command refuses, as above
+    import campaigns.provisioning  # noqa: F401  # as below
+    import limits.publishing  # noqa: F401  # what only a command refuses
     from lamba_campaigns.lib.errors import DomainError
 
     _ = get_resolver().url_patterns  # loads every view, and with it every refusal

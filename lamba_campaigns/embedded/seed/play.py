@@ -111,7 +111,7 @@ def send_part(campaign: Campaign, now: datetime) -> None:
 
 def _handed_over(campaign: Campaign) -> int:
     counters = JobCounters.objects.across_environments("the demo's own").get(job_id=campaign.job_id)
-    return counters.planned - counters.excluded - counters.pending - counters.in_flight
+    return int(counters.planned - counters.excluded - counters.pending - counters.in_flight)
 
 
 def finish(stage: Stage, campaign: Campaign, now: datetime) -> None:
