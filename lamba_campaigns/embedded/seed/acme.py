@@ -78,6 +78,7 @@ def _past(stage: Stage, at: _Moments) -> None:
         sending = play.start(stage, made, when)
         play.send_part(sending, when + timedelta(seconds=5))
         play.cancel(stage, sending, when + timedelta(minutes=1), "The date in the subject is wrong")
+        play.receive(stage, sending, when, _usual_fate)
 
 
 def _present(stage: Stage, at: _Moments) -> None:
