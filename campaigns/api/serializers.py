@@ -13,7 +13,7 @@ from campaigns.leaving_out import HOLD_OUT_PERCENT_MAX
 from campaigns.lifecycle import allowed
 from campaigns.models import Campaign, Template, TemplateVersion
 from delivery.pacing.rules import as_document
-from lamba_campaigns.web.rest import StrictSerializer, etag
+from lamba_campaigns.web.rest import MomentField, StrictSerializer, etag
 
 CHANNELS = list(CHANNEL_BITS)
 
@@ -35,7 +35,7 @@ class CampaignBody(StrictSerializer):
         source="template_version", min_value=1, required=False, allow_null=True, help_text="The newest when left out."
     )
     audienceId = serializers.CharField(source="audience", max_length=31, required=False, allow_null=True)
-    scheduledAt = serializers.DateTimeField(source="scheduled_at", required=False, allow_null=True)
+    scheduledAt = MomentField(source="scheduled_at", required=False, allow_null=True)
     timeZone = serializers.CharField(source="time_zone", max_length=64, required=False)
     ratePerMinute = serializers.IntegerField(
         source="rate_per_minute",

@@ -247,3 +247,11 @@ def test_accepting_overage_needs_billing(api: Api, make_draft: MakeDraft) -> Non
     )
 
     assert problem(refused, 403, "AUTHORIZATION_DENIED")["permission"] == "billing.manage"
+
+
+def test_a_proposed_time_without_its_offset_is_refused(api: Callable[..., APIClient]) -> None:
+    body = {"name": "Summer", "scheduledAt": "2027-07-01T09:00:00", "timeZone": "Europe/Berlin"}
+    answer = api().post("/api/v1/campaigns", body, format="json")
+    (found,) = answer.json()["errors"]
+    assert (answer.status_code, found["pointer"], found["code"]) == (422, "#/scheduledAt", "naive")
+    assert "+02:00" in found["detail"]

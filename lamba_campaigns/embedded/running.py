@@ -66,7 +66,7 @@ def _already(folder: Folder) -> AlreadyRunning:
     stage = "already running" if state.ready else "just starting or stopping"
     return AlreadyRunning(
         f"Lamba Campaigns is {stage} {where}(process {state.pid}, folder {folder.root}).\n"
-        f"Stop it with Ctrl-C in its terminal or with `python -m lamba_campaigns.embedded stop`; "
+        f"Stop it with Ctrl-C in its terminal or with `.venv/bin/python -m lamba_campaigns.embedded stop`; "
         f"a second one needs its own LAMBA_VAR_DIR.",
         state,
     )

@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 from rest_framework.request import Request
@@ -65,6 +67,17 @@ class StrictSerializer(serializers.Serializer[Any]):
             if wrong:
                 raise serializers.ValidationError(wrong)
         return super().to_internal_value(data)
+
+
+class MomentField(serializers.DateTimeField):
+    """A moment. One without its offset is refused: whose clock it was read from can't be known."""
+
+    default_error_messages = {"naive": "Say the offset too, as in 2027-07-01T09:00:00+02:00 or 2027-07-01T07:00:00Z."}
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        if timezone.is_naive(value):
+            self.fail("naive")
+        return super().enforce_timezone(value)
 
 
 def _not_text(field: Any, value: Any) -> Any:
