@@ -21,7 +21,7 @@ from projects.scoping import SYSTEM, Scope
 from webhooks import catalog, envelope, registry, schemes
 from webhooks.envelope import Malformed
 from webhooks.models import InboundEvent
-from webhooks.registry import Event, NotYet
+from webhooks.registry import Event, NotYet, Unmatched
 
 BATCH_EVENTS_MAX = 500
 LEASE = timedelta(minutes=5)
@@ -32,6 +32,7 @@ BACKOFF_FIRST_SECONDS, BACKOFF_FACTOR, BACKOFF_SECONDS_MAX = 5, 3, 600
 NOT_YET_SECONDS = (1, 2, 5, 10, 20, 40, *[60] * 14)  # 15 minutes and 18 seconds in all
 JITTER = 0.2
 ERROR_LENGTH_MAX = 20_000
+UNMATCHED = "Unmatched: "  # how the error of an event begins that names nothing here
 CONFLICTS_AUDITED_MAX = 100
 
 State = InboundEvent.State
@@ -77,6 +78,24 @@ def run(*, now: datetime) -> int:
     claimed = sum(_run_environment(environment_id, now) for environment_id in due)
     audit_conflicts(now=now)
     return claimed
+
+
+def claims_of(rows: Sequence[InboundEvent]) -> list[Claim]:
+    """Stored events as a worker would hold them, without a lease."""
+    foreign = _foreign_schemes({row.endpoint_id for row in rows if row.source == Source.PROVIDER})
+    return [
+        Claim(
+            id=row.pk,
+            event_id=row.event_id,
+            source=row.source,
+            received_at=row.received_at,
+            raw=bytes(row.raw),
+            attempts=row.attempts,
+            scheme=foreign.get(row.endpoint_id, ""),
+            headers=row.headers,
+        )
+        for row in rows
+    ]
 
 
 def audit_conflicts(*, now: datetime) -> int:
@@ -159,7 +178,7 @@ def _settle_batch(scope: Scope, claims: Sequence[Claim], now: datetime) -> None:
 
 
 def _handle(scope: Scope, claims: Sequence[Claim], now: datetime) -> None:
-    verdicts = [_judge(scope, claim) for claim in claims]
+    verdicts = [judge(scope, claim) for claim in claims]
     with sql.durable():
         sql.rows("webhooks", "take_turn", {"environment_id": scope.environment_id})
         for handler, events in registry.calls([event for each in verdicts for event in each.events]):
@@ -175,7 +194,7 @@ def _settle(scope: Scope, verdicts: Sequence[Verdict], now: datetime) -> None:
         _log.warning("Another worker took over event %s", verdicts[0].claim.event_id)
 
 
-def _judge(scope: Scope, claim: Claim) -> Verdict:
+def judge(scope: Scope, claim: Claim) -> Verdict:
     """What a claim is, before any handler sees it."""
     if claim.scheme:
         return _judge_foreign(claim)
@@ -265,7 +284,9 @@ def _write(scope: Scope, verdicts: Sequence[Verdict], now: datetime) -> None:
 def _failed(scope: Scope, claim: Claim, problem: Exception, now: datetime) -> Verdict:
     """Wait or park, by the kind of failure and how often it was tried."""
     known = _known(scope, claim)
-    if isinstance(problem, NotYet):
+    if isinstance(problem, Unmatched):
+        error, tries_max, pause = f"{UNMATCHED}{problem}", 0, 0.0
+    elif isinstance(problem, NotYet):
         error, tries_max = f"Waiting: {problem}", len(NOT_YET_SECONDS)
         pause = float(NOT_YET_SECONDS[min(claim.attempts, tries_max) - 1])
     else:
@@ -282,7 +303,7 @@ def _failed(scope: Scope, claim: Claim, problem: Exception, now: datetime) -> Ve
 def _known(scope: Scope, claim: Claim) -> Verdict:
     """Type and time of a failed claim, where its body could be read at all."""
     try:
-        return _judge(scope, claim)
+        return judge(scope, claim)
     except Exception:  # the reader itself failed: that is the failure being written down
         return Verdict(claim, State.RECEIVED)
 

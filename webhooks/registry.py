@@ -27,6 +27,10 @@ class NotYet(Exception):
     """A row this event speaks of is not there yet. The event waits with a growing pause, up to 15 minutes."""
 
 
+class Unmatched(Exception):
+    """Nothing here is what this event speaks of. It parks at once, as it came, for reconciliation to show."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One event out of a provider's own body, in this product's words: `data` as the catalogue's schema has it."""
