@@ -19,6 +19,7 @@ from projects.scoping import Scope
 _Item = TypeVar("_Item")
 CHANGES_PER_STATEMENT_MAX = 5_000
 OUTLIVES_DELETION: Final = r"^(deleted$|unsubscribed\.|suppressed\.)"
+REFUSED_PREFIX: Final = "refused."  # a value that means nothing: kept as "reason: value", projected into no column
 IDENTITY_FIELDS: Final = ("email", "name", "given_name", "family_name", "locale", "time_zone", "country")
 _KIND_OF_FIELD: Final = {"lifecycle": vocabulary.Kind.LIFECYCLE, "plan": vocabulary.Kind.PLAN}
 

@@ -6,14 +6,16 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from audiences import facts
+from audiences import facts, places
 from audiences.channels import CHANNEL_BITS
+from audiences.facts import REFUSED_PREFIX
 from audiences.models.people import EXTERNAL_ID_LENGTH_MAX
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 from projects.scoping import Scope
 from webhooks.registry import Event, handles
 
 TRAIT_NAME_LENGTH_MAX = 63
+REFUSED_SHOWN_MAX = 100
 NAME_LENGTH_MAX = 60  # of a segment, role, stage or plan
 MEMBERSHIPS: Final = ("invited", "active", "suspended", "removed")
 _INVITATIONS: Final = {"created": "invited", "accepted": "active", "revoked": "removed"}
@@ -104,7 +106,7 @@ def _tell_user(event: Event, what: str) -> Told:
 def _tell_profile(event: Event, what: str) -> Told:
     for key, field in _PROFILE.items():
         if key in event.data:
-            yield field, _text_or_none(event, key)
+            yield _told_or_refused(field, _text_or_none(event, key))
     traits = event.data.get("traits") or {}
     if not isinstance(traits, Mapping):
         raise _unreadable(event, "traits", "an object")
@@ -174,6 +176,14 @@ _TELLERS: Final[Mapping[str, Callable[[Event, str], Told]]] = {
     "consent": _tell_consent,
     "plan": _tell_plan,
 }
+
+
+def _told_or_refused(field: str, value: str | None) -> tuple[str, str | None]:
+    """A place that nobody knows is kept out of what rules read, and kept in the person's history with its reason."""
+    if not value or field not in places.JUDGES:
+        return field, value
+    is_right, reason, _ = places.JUDGES[field]
+    return (field, value) if is_right(value) else (f"{REFUSED_PREFIX}{field}", f"{reason}: {value[:REFUSED_SHOWN_MAX]}")
 
 
 def _text_or_none(event: Event, key: str) -> str | None:

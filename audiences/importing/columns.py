@@ -7,13 +7,14 @@ from typing import Final, Literal
 
 from audiences.channels import CHANNEL_BITS
 from audiences.models.people import EMAIL_LENGTH_MAX, EXTERNAL_ID_LENGTH_MAX, NAME_LENGTH_MAX
+from audiences.places import LOCALE_LENGTH_MAX
 
 COLUMNS_MAX = 100
 WORD_LENGTH_MAX = 60  # of a segment, role, stage or plan
 TRAIT_LENGTH_MAX = 500
 TRAIT_NAME_LENGTH_MAX = 63
 
-Kind = Literal["text", "email", "country", "membership", "boolean", "number", "word", "words"]
+Kind = Literal["text", "email", "locale", "time_zone", "country", "membership", "boolean", "number", "word", "words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ _KNOWN: Final[Mapping[str, tuple[Kind, int]]] = {
     "name": ("text", NAME_LENGTH_MAX),
     "given_name": ("text", NAME_LENGTH_MAX),
     "family_name": ("text", NAME_LENGTH_MAX),
-    "locale": ("text", 35),
-    "time_zone": ("text", 64),
+    "locale": ("locale", LOCALE_LENGTH_MAX),
+    "time_zone": ("time_zone", 64),
     "country": ("country", 60),
     "membership": ("membership", 20),
     "roles": ("words", 1_000),

@@ -6,6 +6,7 @@ from typing import Final
 
 from audiences.importing.columns import Column, Kind
 from audiences.importing.file import Found
+from audiences.places import JUDGES as PLACES
 
 TRUE_WORDS: Final = frozenset({"true", "t", "yes", "y", "1"})
 FALSE_WORDS: Final = frozenset({"false", "f", "no", "n", "0"})
@@ -17,7 +18,7 @@ DETAILS: Final[Mapping[str, str]] = {
     "formula": "This looks like a spreadsheet formula. Export the values of the sheet, not its formulas.",
     "control_character": "This holds a control character, such as a line break.",
     "invalid_address": "This is no e-mail address.",
-    "invalid_country": "Use the two letters of ISO 3166, such as DE.",
+    **{code: accepted for _, code, accepted in PLACES.values()},
     "invalid_membership": "Use invited, active, suspended or removed.",
     "invalid_boolean": "Use true or false.",
     "invalid_number": "This is no number. Use digits and a point, such as 12.5.",
@@ -34,7 +35,6 @@ _ADDRESS: Final = re.compile(
     rf"{_ATOM}(?:\.{_ATOM})*@(?:[A-Za-z0-9](?:-*[A-Za-z0-9])*\.)+[A-Za-z](?:-*[A-Za-z0-9])+", re.ASCII
 )
 _SHAPES: Final[Mapping[Kind, tuple[re.Pattern[str], str]]] = {
-    "country": (re.compile("[A-Za-z]{2}"), "invalid_country"),
     "number": (re.compile(r"-?[0-9]{1,15}(?:[.][0-9]{1,9})?"), "invalid_number"),
     "words": (re.compile("[^;]{0,60}(?:;[^;]{0,60})*"), "invalid_words"),
 }
@@ -78,6 +78,9 @@ def _typed(column: Column, cell: str) -> str:
         return "" if cell.lower() in MEMBERSHIPS else "invalid_membership"
     if column.kind == "boolean":
         return "" if cell.lower() in TRUE_WORDS | FALSE_WORDS else "invalid_boolean"
+    if column.kind in PLACES:
+        is_right, code, _ = PLACES[column.kind]
+        return "" if is_right(cell) else code
     if column.kind in _SHAPES:
         shape, code = _SHAPES[column.kind]
         return "" if shape.fullmatch(cell) else code

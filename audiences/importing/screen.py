@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from audiences import places
 from audiences.importing.columns import Column, Kind
 from audiences.importing.file import Found, Text, malformed
 from audiences.importing.judge import judge
@@ -35,12 +36,23 @@ def rows(text: Text, columns: Sequence[Column], delimiter: str) -> Iterator[list
             end = pattern.match(block, at).end()  # type: ignore[union-attr]  # it matches nothing, too
             if end > at:
                 found = block[at : end - 1].replace('"', "").split("\n")
-                yield [(line + n, each.split(delimiter)) for n, each in enumerate(found)]
+                right = [(line + n, each.split(delimiter)) for n, each in enumerate(found)]
+                yield from _with_known_zones(right, columns)
                 line, at = line + len(found), end
             if at < len(block):
                 doubtful = _Doubtful(block, at, text, line, delimiter)
                 yield from _judged(doubtful, columns)
                 block, at, line = doubtful.block, doubtful.at, doubtful.line
+
+
+def _with_known_zones(right: list[Row], columns: Sequence[Column]) -> Iterator[list[Row] | list[Found]]:
+    """A pattern of six hundred names would take longer than all the rest: they are looked up for many rows at once."""
+    place = next((column.index for column in columns if column.kind == "time_zone"), None)
+    if place is None or {cells[place] for _, cells in right} - places.time_zones() <= {""}:
+        yield right
+        return
+    for line, cells in right:
+        yield judge(line, columns, cells) or [(line, cells)]
 
 
 def _judged(doubtful: "_Doubtful", columns: Sequence[Column]) -> Iterator[list[Row] | list[Found]]:
@@ -100,6 +112,8 @@ def _shape(column: Column, d: str) -> str:
 
 
 _SHAPES: Final[Mapping[Kind, str]] = {
+    "locale": places.LOCALE_PATTERN,
+    "time_zone": "[A-Za-z][A-Za-z0-9_+/-]{1,63}",  # then `_with_known_zones` looks
     "country": "[A-Za-z]{2}",
     "membership": "(?ai:invited|active|suspended|removed)",
     "boolean": "(?ai:true|yes|false|no|1|0)",

@@ -6,8 +6,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
 from typing import Literal, LiteralString
 
 from audiences.rules.operators import FieldType
@@ -212,11 +210,3 @@ def reached(stage: str, label: str) -> Field:
 
 def is_trait_name(name: str) -> bool:
     return _TRAIT_KEY.fullmatch(name) is not None
-
-
-@cache
-def countries() -> Mapping[str, str]:
-    """ISO 3166 code -> English name, from the table that ships with the time zones. Sorted by name."""
-    lines = resources.files("tzdata.zoneinfo").joinpath("iso3166.tab").read_text(encoding="utf-8").splitlines()
-    pairs = [line.split("\t") for line in lines if line and not line.startswith("#")]
-    return dict(sorted(((code, name) for code, name in pairs), key=lambda pair: pair[1]))

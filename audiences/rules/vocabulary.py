@@ -11,7 +11,8 @@ from audiences.models.audiences import Audience, AudienceVersion
 from audiences.models.contacts import ContactSubject
 from audiences.models.segments import Segment
 from audiences.models.segments import Vocabulary as VocabularyRow
-from audiences.rules.fields import CATALOGUE, Field, countries, reached
+from audiences.places import countries
+from audiences.rules.fields import CATALOGUE, Field, reached
 from projects.scoping import Scope
 
 CHOICES_MAX: Final = 200  # campaigns and audiences to choose from; any other one is accepted by its id too

@@ -42,6 +42,9 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("user.updated", {"traits": {"size": 7, "list": [1]}}, {"trait.size": 7}),
     ("profile.updated", {"locale": "de", "timeZone": "Europe/Berlin", "country": "DE"},
      {"locale": "de", "time_zone": "Europe/Berlin", "country": "DE"}),
+    ("profile.updated", {"timeZone": "Mars/X", "country": "Germany", "locale": "?", "name": "A"},
+     {"refused.time_zone": "unknown_time_zone: Mars/X", "refused.country": "invalid_country: Germany",
+      "refused.locale": "invalid_locale: ?", "name": "A"}),
     ("user.deleted", {}, {"deleted": True, "membership": "removed"}),
     ("user.login", {}, {"login": True}),
     ("membership.created", {"state": "invited", "roles": ["member", "member"]},
@@ -131,6 +134,19 @@ def test_an_older_address_never_replaces_a_newer_one(scope: Scope, now: datetime
     send("user.updated", email="new@example.com")
     send("user.created", at=now - timedelta(hours=1), email="old@example.com")
     assert Person.objects.within(scope).get().email == "new@example.com"
+
+
+def test_a_place_that_nobody_knows_is_kept_out_and_kept_in_the_history(scope: Scope, now: datetime, send: Send) -> None:
+    send("profile.updated", timeZone="Europe/Berlin", locale="de", country="DE")
+    send("profile.updated", at=now + timedelta(hours=1), timeZone="Mars/X", locale="de_", country="Germany")
+    person = Person.objects.within(scope).get()
+    assert (person.time_zone, person.locale, person.country) == ("Europe/Berlin", "de", "DE")
+    history = facts.history_of_person(scope=scope, person_id=person.pk, limit=3)
+    assert {(each.label, each.shown) for each in history} == {
+        ("Refused: time_zone", "unknown_time_zone: Mars/X"),
+        ("Refused: locale", "invalid_locale: de_"),
+        ("Refused: country", "invalid_country: Germany"),
+    }
 
 
 def test_an_unknown_segment_becomes_one_of_lambas(scope: Scope, send: Send) -> None:

@@ -20,7 +20,7 @@ from audiences.importing.prepare import Words
 
 HEADER = (
     "external_id", "email", "name", "country", "membership", "consent.email", "trait.n:number", "lifecycle", "roles",
-    "segments",
+    "segments", "time_zone", "locale",
 )  # fmt: skip
 COLUMNS, _ = read_header(HEADER)
 
@@ -46,7 +46,8 @@ _CELLS = st.one_of(
     st.sampled_from(
         ["", "u1", "a@b.c", "\u017fuspended", "active", "ACTIVE", "yes", "no", "t", "DE", "de", "12.5", "-0012.50",
          "+49 30", "+cmd", "@x", "x" * 61, "x" * 255, f"{'x' * 65}@b.example", "a@b", "a..b@c.example", "vip; beta",
-         "a;b", "vip people", "1e5", "a@-b.example", "a@b-.example", "a@b.c", "trial"]
+         "a;b", "vip people", "1e5", "a@-b.example", "a@b-.example", "a@b.c", "trial", "Mars/X", "Europe/Berlin", "UTC",
+         "Etc/GMT+10", "de-AT", "zh_Hant-TW", "de-"]
     ),
 )  # fmt: skip
 
@@ -80,7 +81,7 @@ def test_the_judge_and_the_database_agree_on_addresses(text: str) -> None:
 
 
 def test_lines_are_counted_as_an_editor_does() -> None:
-    text = 'u1,,"two\nlines",,,,,,,\n\nu2,x,,,,,,,,\nu3,,,,,,,,,\nu4,a\n"u5",,,,,,,,,'
+    text = 'u1,,"two\nlines",,,,,,,,,\n\nu2,x,,,,,,,,,,\nu3,,,,,,,,,,,\nu4,a\n"u5",,,,,,,,,,,'
     found = _read(text)
     assert [(each.line, each.code) for each in found if isinstance(each, Found)] == [
         (3, "control_character"), (5, "invalid_address"), (7, "wrong_cell_count"),
@@ -94,6 +95,13 @@ def test_every_delimiter_screens_alike(delimiter: str) -> None:
     text = delimiter.join(["u1", "Ada", "vip"]) + "\n" + delimiter.join(["u2", '"Ada;, \tL"', '"a;b"']) + "\n"
     right = [each for each in _read(text, columns, delimiter) if not isinstance(each, Found)]
     assert right[0] == (2, ["u1", "Ada", "vip"])
+
+
+def test_an_unknown_zone_takes_only_its_own_row_out() -> None:
+    columns, _ = read_header(["external_id", "time_zone"])
+    found = _read("u1,Europe/Berlin\nu2,Mars/X\nu3,\nu4,UTC\n", columns)
+    assert [(each.line, each.code) for each in found if isinstance(each, Found)] == [(3, "unknown_time_zone")]
+    assert [each[0] for each in found if not isinstance(each, Found)] == [2, 4, 5]
 
 
 def test_rows_are_sorted_on_disk_and_the_first_line_stands(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,8 @@ ROWS: list[tuple[str, str, str]] = [
     ("external_id,name", f"u9,{'x' * 201}", "too_long"),
     ("external_id,country", "u9,Germany", "invalid_country"),
     ("external_id,country", "u9,1", "invalid_country"),
+    ("external_id,time_zone", "u9,Mars/X", "unknown_time_zone"),
+    ("external_id,locale", "u9,german!", "invalid_locale"),
     ("external_id,membership", "u9,maybe", "invalid_membership"),
     ("external_id,consent.email", "u9,perhaps", "invalid_boolean"),
     ("external_id,trait.n:number", "u9,twelve", "invalid_number"),
