@@ -17,7 +17,7 @@ ACCOUNT_LABELS: Final[dict[str, str]] = {
     "in_flight": "In flight",
     "uncertain": "Uncertain",
     "accepted": "Accepted, no receipt yet",
-    "deferred": "Retrying",
+    "deferred": "Deferred",
     "delivered": "Delivered",
     "bounced": "Bounced",
     "rejected": "Rejected",

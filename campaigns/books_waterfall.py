@@ -22,7 +22,7 @@ POSITION_MAX: Final = 2**31 - 1
 CELLS: Final[Mapping[str, tuple[str, tuple[Account, ...]]]] = {
     "delivered": ("Delivered", (Account.DELIVERED,)),
     "accepted": ("Accepted", (Account.ACCEPTED,)),
-    "retrying": ("Retrying", (Account.DEFERRED,)),
+    "deferred": ("Deferred", (Account.DEFERRED,)),
     "bounced": ("Bounced", (Account.BOUNCED,)),
     "failed": ("Failed", (Account.REJECTED, Account.FAILED)),
     "uncertain": ("Uncertain", (Account.UNCERTAIN, Account.IN_FLIGHT, Account.PENDING)),

@@ -25,7 +25,7 @@ _TABS = (
     ("", "All"),
     ("delivered", "Delivered"),
     ("accepted", "Accepted"),
-    ("deferred", "Retrying"),
+    ("deferred", "Deferred"),
     ("failed", "Failed"),
     ("bounced", "Bounced"),
     ("uncertain", "Uncertain"),

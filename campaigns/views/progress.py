@@ -103,7 +103,7 @@ def hero_of(*, scope: Scope, campaign: Campaign, progress: Progress) -> Hero:
         accepted=_named(
             {"delivered": "Delivered", "bounced": "Bounced", "accepted": "Awaiting a receipt"}, accounts, open_people
         )
-        + _named({"deferred_there": "Delayed by the provider"}, accounts, open_people, outcome="deferred"),
+        + _named({"deferred_there": "Deferred by the provider"}, accounts, open_people, outcome="deferred"),
         excluded=[
             {"label": _reason(reason), "value": n}
             for reason, n in sorted(progress.excluded_by_reason.items(), key=lambda each: -each[1])

@@ -56,7 +56,7 @@ register_states(
         "in_flight": ("In flight", "live", "send"),
         "uncertain": ("Uncertain", "warn", "circle-question-mark"),
         "accepted": ("Accepted", "info", "check"),
-        "deferred": ("Retrying", "warn", "rotate-cw"),
+        "deferred": ("Deferred", "warn", "rotate-cw"),
         "delivered": ("Delivered", "ok", "circle-check"),
         "bounced": ("Bounced", "bad", "undo-2"),
         "rejected": ("Rejected", "bad", "octagon-x"),

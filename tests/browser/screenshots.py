@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, chromium
 
@@ -27,7 +27,7 @@ THEMES = ("light", "dark")
 PAGES_MAX = 150
 ID = re.compile(r"(?<=/)[a-z]{2,4}_[\w.:-]+")
 SEVERAL = {"campaigns-id": 8}  # a campaign looks different in each stage of its life
-SKIPPED = re.compile(r"\.(csv|json)$|/theme|/sign-out|/staff/|/frame/|/body/$|/find$")
+SKIPPED = re.compile(r"\.(csv|json|ndjson|py|eml|zip)$|/theme|/sign-out|/staff/|/frame/|/body/$|/csv/$|/find$")
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,24 @@ def pages(page: Page, target: Target) -> Iterator[tuple[str, str]]:
         if path in done or SKIPPED.search(path) or seen[kind] >= _room(kind):
             continue
         done.add(path)
+        if not is_page(page, target.url + path):
+            continue
         seen[kind] += 1
         yield kind if seen[kind] == 1 else f"{kind}-{seen[kind]}", path
-        page.goto(target.url + path)
         links = page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)")
         here = [urlsplit(link) for link in links if link.startswith(target.url)]
         queue += [link.path for link in here if any(link.path.startswith(root) for root in roots)]
+
+
+def is_page(page: Page, address: str) -> bool:
+    """Opens it; False for what a browser saves as a file."""
+    try:
+        page.goto(address)
+    except Error as error:
+        if "Download is starting" not in str(error):
+            raise
+        return False
+    return True
 
 
 def _room(kind: str) -> int:
