@@ -20,7 +20,8 @@ FROM_NAME_CHARS_MAX = 120
 WRITTEN = ("subject", "preheader", "body", "text")
 _IMAGE_WITHOUT_ALT = re.compile(r"!\[\s*\]\(|<img\b(?![^>]*\balt=)", re.IGNORECASE)
 _LOOKS_LIKE_LINK = re.compile(r"\[[^\]\n]{1,200}\]\((?P<target>[^)\n]*)\)?")
-_SAFE_TARGET = re.compile(r"(button:)?(https?://[^\s/?#]+\S*|mailto:\S+@\S+|tel:[+\d][\d ()-]*)$", re.IGNORECASE)
+_LINK_TITLE = re.compile(r'(?<!\s)\s+"[^"]*"$')
+_SAFE_TARGET = re.compile(r"(button:)?(https?://[^\s/?#]\S*|mailto:[^\s@]+@\S+|tel:[+\d][\d ()-]*)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ def _links(content: Content) -> Iterator[Problem]:
         elif "{{" in target or "{%" in target:
             continue
         else:
-            address = re.sub(r'\s+"[^"]*"$', "", target)
+            address = _LINK_TITLE.sub("", target)
             if _SAFE_TARGET.match(address):
                 continue
             detail = f"{address[:60] or 'An empty address'!r} is no address that a reader can follow. "

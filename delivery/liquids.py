@@ -2,25 +2,36 @@
 
 import re
 from collections.abc import Callable
-from functools import wraps
+from datetime import UTC, datetime
+from functools import lru_cache, wraps
 from typing import Any
 
 import liquid
+from dateutil import parser
 from liquid.exceptions import FilterArgumentError, LiquidSyntaxError
 from liquid.undefined import StrictDefaultUndefined
 
+from delivery.effort import (
+    TAGS_STRIPPED_MAX,
+    VALUE_CHARS_MAX,
+    MeasuredForTag,
+    MeasuredTemplate,
+    bounded,
+    refuse,
+)
+
 # Everything between these marks is Liquid; raw and comment blocks count as one mark with what they hold.
 MARK = re.compile(r"\{%-?\s*(raw|comment)\s*-?%\}.*?\{%-?\s*end\1\s*-?%\}|\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
-_OPENING = re.compile(r"\{%-?\s{0,20}(?P<block>raw|comment)\b|\{\{|\{%")
+_OPENING = re.compile(r"\{%-?\s*(?P<block>raw|comment)\s*-?%\}|\{\{|\{%")
 _CLOSINGS = {
     "{{": re.compile(r"\}\}"),
     "{%": re.compile(r"%\}"),
-    "raw": re.compile(r"\{%-?\s{0,20}endraw\b"),
-    "comment": re.compile(r"\{%-?\s{0,20}endcomment\b"),
+    "raw": re.compile(r"\{%-?\s*endraw\s*-?%\}"),
+    "comment": re.compile(r"\{%-?\s*endcomment\s*-?%\}"),
 }
-VALUE_CHARS_MAX = 200_000  # of what a filter makes
-VALUE_ITEMS_MAX = 10_000
-VALUE_BITS_MAX = 128  # of a number that a filter makes
+DATE_CHARS_MAX = 100
+_DATE_FORMAT = re.compile(r"(?:[^%]|%[-^#0_]?[A-Za-z%]){0,100}")  # no widths: `%999999999d` is a text of that length
+_TWO_DAYS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 2, 2, 3, 4, 5, tzinfo=UTC))
 _LINK = re.compile(r"(https?://|mailto:|tel:)", re.IGNORECASE)
 REMOVED_TAGS = ("include", "render", "tablerow", "increment", "decrement", "liquid", "doc", "cycle", "ifchanged")
 REMOVED_FILTERS = ("safe", "escapejs", "base64_decode", "base64_encode", "base64_url_safe_decode",
@@ -28,6 +39,7 @@ REMOVED_FILTERS = ("safe", "escapejs", "base64_decode", "base64_encode", "base64
 
 
 class CampaignLiquid(liquid.Environment):
+    template_class = MeasuredTemplate
     context_depth_limit = 5
     loop_iteration_limit = 500
     local_namespace_limit = 50_000
@@ -38,7 +50,10 @@ class CampaignLiquid(liquid.Environment):
         opened = unclosed(source)
         if opened:
             raise LiquidSyntaxError(f"{opened!r} is never closed", token=None)
-        return super().from_string(source, *args, **kwargs)
+        try:
+            return super().from_string(source, *args, **kwargs)
+        except (RecursionError, ValueError) as problem:  # brackets in brackets; a number of 5,000 digits
+            raise LiquidSyntaxError(f"it can't be read: {problem}", token=None) from None
 
 
 def link(value: Any) -> str:
@@ -69,22 +84,6 @@ def _unclosed(source: str) -> re.Match[str] | None:
     return None
 
 
-def bounded(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter whose result has a size: a chain of filters can't multiply it until the worker is out of memory."""
-
-    @wraps(call)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        made = call(*args, **kwargs)
-        _check(
-            (isinstance(made, str) and len(made) > VALUE_CHARS_MAX)
-            or (isinstance(made, int) and made.bit_length() > VALUE_BITS_MAX)
-            or (isinstance(made, list) and len(made) > VALUE_ITEMS_MAX)
-        )
-        return made
-
-    return checked
-
-
 def _replacing(call: Callable[..., Any]) -> Callable[..., Any]:
     """`replace` is asked for its size before, because one call alone can multiply two long texts."""
 
@@ -106,9 +105,45 @@ def _joining(call: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
+def _stripping(call: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(call)
+    def checked(value: Any, *args: Any, **kwargs: Any) -> Any:
+        _check(str(value).count("<") > TAGS_STRIPPED_MAX)
+        return call(value, *args, **kwargs)
+
+    return checked
+
+
+def _dating(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same day whenever it is asked: a message can be shown again later only if no clock was read."""
+
+    @wraps(call)
+    def checked(value: Any, form: Any = "", *args: Any, **kwargs: Any) -> Any:
+        if str(value) in ("now", "today"):
+            raise FilterArgumentError("the day of sending is no fixed value: a message must read the same later",
+                                      token=None)  # fmt: skip
+        if not _DATE_FORMAT.fullmatch(str(form)):
+            raise FilterArgumentError("date takes a format such as '%d %B %Y'", token=None)
+        return call(value, form, *args, **kwargs) if _is_whole_date(value) else value
+
+    return checked
+
+
+@lru_cache(maxsize=1_000)
+def _is_whole_date(value: Any) -> bool:
+    """False for a text that leaves something to the day on which it is read, such as "10:30"."""
+    if not isinstance(value, str) or value.isdigit():
+        return len(str(value)) <= DATE_CHARS_MAX
+    try:
+        one, other = (parser.parse(value[:DATE_CHARS_MAX], default=each) for each in _TWO_DAYS)
+    except (ValueError, OverflowError):
+        return False
+    return bool(one == other)
+
+
 def _check(too_large: bool) -> None:
     if too_large:
-        raise FilterArgumentError("a filter makes a value that is too large", token=None)
+        refuse()
 
 
 def _environment(*, autoescape: bool) -> CampaignLiquid:
@@ -119,6 +154,9 @@ def _environment(*, autoescape: bool) -> CampaignLiquid:
         environment.tags.pop(name, None)
     environment.filters["replace"] = _replacing(environment.filters["replace"])
     environment.filters["join"] = _joining(environment.filters["join"])
+    environment.filters["strip_html"] = _stripping(environment.filters["strip_html"])
+    environment.filters["date"] = _dating(environment.filters["date"])
+    environment.add_tag(MeasuredForTag)
     environment.add_filter("link", link)
     environment.filters.update({name: bounded(call) for name, call in environment.filters.items()})
     return environment

@@ -22,7 +22,7 @@ _SIGNS = "[]*_~`|<&!"
 _WORD = re.compile(r"zqxm(\d+)mxqz")
 _ATTRIBUTE = re.compile(r'\b(href|src)="([^"]*)"')
 _BLOCK_MARKS = re.compile(r"<p[^>]*>\s*((?:zqxm\d+mxqz\s*)+)</p>")
-_BLANK_LINES = re.compile(r"[ \t]*\n(?:[ \t]*\n){2,}")
+_BLANK_LINES = re.compile(r"(?<![ \t])[ \t]*\n(?:[ \t]*\n){2,}")  # from the start of a run alone: linear
 _TAG_ATTRIBUTES: dict[str, set[str]] = {
     "a": {"href", "title", "class"},
     "img": {"src", "alt", "width", "height"},

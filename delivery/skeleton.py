@@ -32,7 +32,7 @@ _EASIEST = re.compile(
     r"(?! )[\x20-\x21\x23-\x25\x28-\x3b\x3f-\x7e]{1,75}(?<! )"
 ).fullmatch  # and HTML has nothing to escape
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
-_BLANK_LINES = re.compile(r"[ \t]*\n(?:[ \t]*\n){2,}")
+_BLANK_LINES = re.compile(r"(?<![ \t])[ \t]*\n(?:[ \t]*\n){2,}")  # from the start of a run alone: linear
 _TOKEN_END = re.compile(rb"=[0-9A-F]?\Z")
 _RESERVED = frozenset({"size", "first", "last"})  # Liquid reads these as questions about the value before them
 
@@ -177,7 +177,7 @@ def _empty(template: BoundTemplate, node: OutputNode, path: tuple[str, ...]) -> 
     for step in path[:-1]:
         place = place.setdefault(step, {})
     place[path[-1]] = None
-    return str(BoundTemplate(template.env, [node]).render(data))
+    return str(type(template)(template.env, [node]).render(data))
 
 
 def _one_ending(text: str) -> str:
