@@ -1,5 +1,6 @@
 """record(): one entry per decision, in the caller's transaction, in a chain that can't fork."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,6 @@ from audit.actions import ACTIONS, label, sentence
 from audit.models import AuditEntry, Chain
 from audit.verify import verify_chain
 from conftest import World
-from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import Conflict, DomainError, NotFound
 from projects.scoping import Actor, Scope
 
@@ -181,17 +181,26 @@ def test_the_chain_cannot_fork_under_threads(committed: World, actor: Actor, now
     assert (report.ok, report.entries) == (True, THREADS * RECORDS)
 
 
+@pytest.fixture
+def unlocked(committed: World) -> Iterator[None]:
+    """The database function that appends, without its lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_get_functiondef('audit_append'::regproc)")
+        locked = cursor.fetchone()[0]
+        assert locked.count("FOR UPDATE") == 1
+        cursor.execute(locked.replace("FOR UPDATE", ""))
+        yield
+        cursor.execute(locked)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_control_without_the_lock_writers_collide(
-    committed: World, actor: Actor, now: datetime, monkeypatch: pytest.MonkeyPatch
+    committed: World, unlocked: None, actor: Actor, now: datetime
 ) -> None:
     scope = committed.production
     write(scope, actor, now)
-    locked = sql.statement
-    monkeypatch.setattr(sql, "statement", lambda app, name: locked(app, name).replace("FOR UPDATE", ""))
 
     written, collided = race(scope, actor, now)
-    monkeypatch.undo()
 
     assert collided > 0, "the lock is what the test before proves"
     report = verify_chain(key=chain.chain_key(scope=scope))
