@@ -28,7 +28,7 @@ SEED = 20261123
 EVENTS_PER_PERSON = 8  # the first one creates the person
 STORED_AT_ONCE = 1_000
 FLOOR_AT_ONCE = process.BATCH_EVENTS_MAX
-BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+BEGAN, RECEIVED = datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
 _LATER: tuple[tuple[str, dict[str, Any]], ...] = (
     ("membership.created", {"state": "active", "roles": ["member"]}),
     ("session.created", {"sessionId": "ses_1"}),
@@ -79,7 +79,9 @@ def _store(scope: Scope, size: int, people: int) -> None:
     bodies = _bodies(scope, size, people)
     for start in range(0, size, STORED_AT_ONCE):
         count = min(STORED_AT_ONCE, size - start)
-        ingest.record([ingest.arrival(endpoint=known, raw=next(bodies), headers={}, now=BEGAN) for _ in range(count)])
+        ingest.record(
+            [ingest.arrival(endpoint=known, raw=next(bodies), headers={}, now=RECEIVED) for _ in range(count)]
+        )
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE webhooks_inboundevent")
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from delivery.channels.esp import TOKEN
@@ -37,7 +36,7 @@ def _reading(event: Any) -> Reading:
     detail = str(event.mta_response or event.description or event.click_url or "")
     return Reading(
         type=TYPES[event.event_type],
-        occurred_at=event.timestamp or datetime.now(UTC),
+        occurred_at=event.timestamp,
         data={
             "messageId": f"<{token}@esp>" if token else f"<{str(event.message_id or 'unknown').strip('<>')[:300]}>",
             "recipient": str(event.recipient or "")[:320],

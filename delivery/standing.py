@@ -11,6 +11,7 @@ from audiences.models import Person
 from delivery import decisions, topics
 from delivery.decisions import Action, Decision, How
 from delivery.models import ConsentEvent, Topic
+from lamba_campaigns.lib import clocks
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 from lamba_campaigns.lib.ids import new_id
 from lamba_campaigns.lib.sql import durable
@@ -104,7 +105,7 @@ def record(
         raise _invalid("channel", f"A channel is one of {', '.join(CHANNEL_BITS)}.")
     if topic and action in ("consented", "withdrawn"):
         raise _invalid("decision", "A topic is subscribed and unsubscribed; consent is given for a whole channel.")
-    if occurred_at is not None and occurred_at > now:
+    if occurred_at is not None and clocks.is_ahead(occurred_at, received_at=now):
         raise _invalid("occurredAt", "A decision can't lie in the future.")
     if actor.kind == "user" and not reason.strip():
         raise _invalid("reason", "Say how you know what this person wants.")

@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from lamba_campaigns.lib import clocks
 from projects.scoping import ScopedForeignKey, ScopedModel, ScopedQuerySet
 
 EVENT_ID_LENGTH_MAX = 128
@@ -117,7 +118,7 @@ class InboundEvent(models.Model):
     event_id = models.CharField(max_length=EVENT_ID_LENGTH_MAX)
     source = models.CharField(max_length=10, choices=Source)
     type = models.CharField(max_length=EVENT_TYPE_LENGTH_MAX, null=True)  # noqa: DJ001 - null until it was parsed
-    occurred_at = models.DateTimeField(null=True)  # null until it was parsed
+    occurred_at = models.DateTimeField(null=True)  # as its sender claims; null until it was parsed
     received_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
     raw = models.BinaryField()
@@ -168,6 +169,11 @@ class InboundEvent(models.Model):
                 fields=["environment", "type", "-id"], condition=Q(type__isnull=False), name="inbound_event_by_type"
             ),
         ]
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it claims a future, and so counts from its arrival (`registry.Event`)."""
+        return self.occurred_at is not None and clocks.is_ahead(self.occurred_at, received_at=self.received_at)
 
 
 class InboundConflict(models.Model):

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from lamba_campaigns.lib import clocks
 from projects.scoping import Scope
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One parsed event of one environment. `data` is the payload as sent, unknown fields included."""
+    """One parsed event of one environment. `data` is the payload as sent, unknown fields included.
+
+    None of them occurs in the future, whoever makes it from what: a time that is ahead becomes `received_at`. What the
+    sender claims stays in its body, and in the row's `occurred_at`.
+    """
 
     id: str
     type: str
@@ -21,6 +26,10 @@ class Event:
     received_at: datetime
     data: Mapping[str, Any]
     source: str  # lamba | provider | internal
+
+    def __post_init__(self) -> None:
+        if clocks.is_ahead(self.occurred_at, received_at=self.received_at):
+            object.__setattr__(self, "occurred_at", self.received_at)
 
 
 class NotYet(Exception):
@@ -36,7 +45,7 @@ class Reading:
     """One event out of a provider's own body, in this product's words: `data` as the catalogue's schema has it."""
 
     type: str
-    occurred_at: datetime
+    occurred_at: datetime | None  # None: the body does not say, so it counts from its arrival
     data: Mapping[str, Any]
 
 

@@ -25,7 +25,8 @@ def send(scope: Scope, now: datetime) -> Send:
 
     def deliver(type: str, at: datetime | None = None, within: Scope | None = None, **data: Any) -> None:
         told = {"userId": "u1", **data}
-        event = Event(f"evt_{type}_{at or now:%H%M}", type, at or now, now, told, "lamba")
+        moment = at or now
+        event = Event(f"evt_{type}_{moment:%H%M}", type, moment, moment, told, "lamba")
         with transaction.atomic():
             handlers.apply_facts(within or scope, [event])
 

@@ -1,7 +1,7 @@
 """REST and console of consent: topics by version, decisions with evidence, links that open one person's page."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from audiences.models import Person, PersonFacts
 from audit.models import AuditEntry
 from delivery.models import ConsentEvent, Topic
+from lamba_campaigns.lib.clocks import AHEAD_MAX
 from projects.scoping import Scope
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +90,14 @@ def test_a_wrong_decision_is_refused_and_nothing_is_kept(
     answer = api().post(f"/api/v1/people/{person.public_id}/consent", wrong, format="json")
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
     assert not ConsentEvent.objects.exists()
+
+
+def test_a_decision_may_be_ahead_as_far_as_a_clock_may(api: Api, person: Person) -> None:
+    client, base = api(), f"/api/v1/people/{person.public_id}/consent"
+    for ahead, status in ((AHEAD_MAX - timedelta(seconds=30), 200), (AHEAD_MAX + timedelta(seconds=30), 422)):
+        moment = (datetime.now(UTC) + ahead).isoformat()
+        told = {"decision": "consented", "channel": "sms", "occurredAt": moment}
+        assert client.post(base, told, format="json").status_code == status
 
 
 def test_a_preference_link_opens_the_page_of_that_person(api: Api, client: Client, person: Person) -> None:

@@ -3,7 +3,7 @@ need not be, because they never leave this process."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, islice
+from itertools import chain, groupby
 
 from django.utils import timezone
 
@@ -14,7 +14,6 @@ from lamba_campaigns.embedded.seed.accounts import Place
 from lamba_campaigns.embedded.seed.people import Person, Told
 from webhooks import directory, envelope, ingest, process
 
-BATCH_MAX = 1_000
 DELAY = timedelta(seconds=2)  # from happening to being received
 
 
@@ -22,12 +21,10 @@ def tell(*, place: Place, endpoint: str, events: Iterable[Told]) -> None:
     """All of `events` are received and processed. Telling the same again changes nothing."""
     known = directory.find(endpoint)
     assert known is not None, "the endpoint was made by this seed"
-    for part in _batches(events):
+    for day in _days(events):
+        now = _received(day[-1].at)
         ingest.record(
-            [
-                ingest.arrival(endpoint=known, raw=_raw(place, each), headers=_headers(each), now=_received(each.at))
-                for each in part
-            ]
+            [ingest.arrival(endpoint=known, raw=_raw(place, each), headers=_headers(each), now=now) for each in day]
         )
     work()
 
@@ -77,7 +74,7 @@ def _received(at: datetime) -> datetime:
     return min(at + DELAY, timezone.now())
 
 
-def _batches(events: Iterable[Told]) -> Iterator[Sequence[Told]]:
-    rest = iter(events)
-    while part := list(islice(rest, BATCH_MAX)):
-        yield part
+def _days(events: Iterable[Told]) -> Iterator[Sequence[Told]]:
+    """What happened on one day arrives together, when the last of it has happened: nothing arrives before it did."""
+    for _, day in groupby(sorted(events, key=lambda each: each.at), key=lambda each: each.at.date()):
+        yield list(day)
