@@ -13,7 +13,6 @@ from psycopg import sql as compose
 from audiences import definitions, judging, remembering, statements
 from audiences.exclusions import Exclusions
 from audiences.facts import Known
-from audiences.imports import Line, safe_cell
 from audiences.models import AudienceVersion, Person, Snapshot
 from audiences.reasons import INCLUDED, LABELS, REASONS
 from audiences.rules.clock import Clock
@@ -23,6 +22,7 @@ from audiences.rules.parse import parse
 from audiences.rules.reading import facts_of
 from audiences.rules.vocabulary import load
 from audit import chain
+from lamba_campaigns.lib.cells import Line, safe_cell
 from lamba_campaigns.lib.sql import durable
 from projects.scoping import Actor, Scope
 

@@ -13,7 +13,6 @@ from typing import Any
 from audiences import facts, nearest, people, remembering
 from audiences.channels import CHANNEL_BITS
 from audiences.facts import Known
-from audiences.imports import safe_cell
 from audiences.models import AudienceVersion, Person, PersonFacts, Snapshot
 from audiences.models.facts import AddressState, Membership
 from audiences.reasons import LABELS, REASONS, SENTENCES
@@ -24,6 +23,7 @@ from audiences.rules.parse import parse
 from audiences.rules.reading import facts_of
 from audiences.rules.vocabulary import load
 from audit import chain
+from lamba_campaigns.lib.cells import safe_cell
 from lamba_campaigns.lib.errors import NotFound
 from lamba_campaigns.lib.sql import durable
 from projects.scoping import Actor, Scope
@@ -70,14 +70,21 @@ class Explanation:
         return self.tree.truth.holds
 
     @property
+    def unknown_then(self) -> bool:
+        """The rule would match, and yet the snapshot has no row: it could not see this person."""
+        return self.matches and self.snapshot is not None and not self.position
+
+    @property
     def included(self) -> bool:
-        return self.matches and not self.reason
+        return self.matches and not self.reason and not self.unknown_then
 
     @property
     def verdict(self) -> str:
         """One sentence that answers the question."""
         if not self.matches:
             return "Not in: the rule does not match."
+        if self.unknown_then:
+            return "Not in: nobody here knew this person when the snapshot was taken, or the person was erased."
         return (
             f"Not in: {SENTENCES[self.reason]}" if self.reason else "In: the rule matches and nothing forbids contact."
         )

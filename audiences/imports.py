@@ -8,8 +8,9 @@ import csv
 import logging
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from django.db.models import F, QuerySet
 
@@ -21,15 +22,15 @@ from audiences.importing.progress import Cancelled
 from audiences.models import ImportFilePart, ImportProblem, ImportRun
 from audit import chain
 from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.cells import Line, safe_cell
 from lamba_campaigns.lib.errors import Conflict, DomainError, Invalid, NotFound
 from projects.access import scope_by_id
-from projects.scoping import Actor, Scope
+from projects.scoping import SYSTEM, Actor, Scope
 
 FILE_BYTES_MAX = 1 << 30
 PART_BYTES = 1 << 20
 ATTEMPTS_MAX = 3
 FILES_KEPT = timedelta(days=7)  # after a run ended, so that a checked or refused file can still be imported
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 State = ImportRun.State
 _WAITING = (State.QUEUED, State.RUNNING)
 _log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def upload(
             dry_run=dry_run,
             skip_invalid=skip_invalid,
             created_by=actor.label[:200],
-            created_by_id=actor.id,
+            asked_by=asdict(actor),
             created_at=now,
         )
         run.size_bytes = _store(scope, run, chunks)
@@ -77,7 +78,7 @@ def get(*, scope: Scope, public_id: str) -> ImportRun:
     return found
 
 
-def start(*, scope: Scope, public_id: str, skip_invalid: bool) -> ImportRun:
+def start(*, scope: Scope, actor: Actor, public_id: str, skip_invalid: bool) -> ImportRun:
     """Import for real what a dry run checked, or the right rows of a refused file. Conflict in any other state."""
     with sql.durable():
         rows = ImportRun.objects.within(scope).filter(public_id=public_id)
@@ -91,6 +92,7 @@ def start(*, scope: Scope, public_id: str, skip_invalid: bool) -> ImportRun:
                 state=State.QUEUED,
                 dry_run=False,
                 skip_invalid=skip_invalid,
+                asked_by=asdict(actor),
                 attempt_count=0,
                 finished_at=None,
                 progress_percent=0,
@@ -172,18 +174,6 @@ def problems_csv(*, scope: Scope, run: ImportRun) -> Iterator[str]:
         yield writer.writerow([each.line, *map(safe_cell, (each.column, each.code, each.detail, each.value))])
 
 
-class Line:
-    """Where csv.writer writes a line to, so that it can be sent."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def safe_cell(text: str) -> str:
-    """A cell that no spreadsheet runs as a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
-
-
 def _store(scope: Scope, run: ImportRun, chunks: Iterable[bytes]) -> int:
     size = 0
     for number, part in enumerate(_parts(chunks)):
@@ -234,8 +224,7 @@ def _work(run_id: int, now: datetime) -> None:
         if run is None:
             return
         scope = scope_by_id(run.environment_id)
-        kind: Literal["user", "api_key"] = "user" if run.created_by_id.startswith("usr_") else "api_key"
-        actor = Actor(kind, run.created_by_id, run.created_by, "system")
+        actor = Actor(**run.asked_by) if run.asked_by else SYSTEM
         ImportProblem.objects.within(scope).filter(run_id=run_id).delete()
         done = work.work(scope=scope, actor=actor, run=run, now=now)
         state = State.DONE if done.applied else State.CHECKED if run.dry_run else State.REFUSED
@@ -246,6 +235,7 @@ def _work(run_id: int, now: datetime) -> None:
             now,
             columns=list(done.columns),
             row_count=done.rows,
+            progress_rows=done.rows,
             problem_count=done.wrong,
             created_count=0 if refused else done.created,
             updated_count=0 if refused else done.updated,

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from audiences import people, vocabulary
 from audiences.channels import CHANNEL_BITS
-from audiences.imports import Line, safe_cell
 from audiences.models import Person, Segment
 from audiences.models.facts import Membership
 from audit import chain
 from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.cells import Line, safe_cell
 from projects.scoping import Actor, Scope
 
 PEOPLE_PER_PAGE: Final = 2_000

@@ -19,7 +19,6 @@ from psycopg.errors import QueryCanceled
 
 from audiences import erasure, judging, partitions, people, statements, vocabulary
 from audiences.exclusions import NOTHING, Exclusions
-from audiences.imports import Line, safe_cell
 from audiences.models import Audience, AudienceVersion, Snapshot, SnapshotMember
 from audiences.reasons import INCLUDED, REASONS
 from audiences.rules.compile import Compiled, compiled
@@ -28,6 +27,7 @@ from audiences.rules.parse import parse
 from audiences.rules.vocabulary import Vocabulary, load
 from audit import chain
 from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.cells import Line, safe_cell
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound
 from projects.scoping import SYSTEM, Actor, Scope
 

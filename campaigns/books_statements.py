@@ -17,8 +17,8 @@ from audit.models import Statement
 from campaigns import books
 from campaigns.lifecycle import subject_of
 from campaigns.models import Campaign
-from campaigns.recipients import safe_cell
 from lamba_campaigns.lib.canonical import canonical_bytes
+from lamba_campaigns.lib.cells import safe_cell
 from lamba_campaigns.lib.errors import NotFound
 from lamba_campaigns.lib.sql import durable, require_transaction
 from projects.scoping import SYSTEM, Actor, Scope

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from django.http import StreamingHttpResponse
 
+from audiences import explaining, snapshot
+from audiences.explaining import Explanation
 from audiences.reasons import REASONS
 from audit import chain
 from campaigns.lifecycle import subject_of
@@ -15,6 +17,7 @@ from campaigns.models import Campaign
 from delivery.accounts import EXCEPTIONAL, Account, Overlay
 from delivery.pacing.turnstile import DOMAIN, WINDOW
 from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.cells import Line, safe_cell
 from lamba_campaigns.lib.errors import Conflict
 from lamba_campaigns.lib.sql import durable
 from lamba_campaigns.web.pagination import bad_query
@@ -34,7 +37,6 @@ OUTCOMES: Final[dict[str, tuple[Account, ...]]] = {
     "excluded": (Account.EXCLUDED,),
 }
 OUR_WORDS: Final = frozenset({WINDOW, DOMAIN})  # not what a server answered: the detail says it
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class NothingFrozen(Conflict):
@@ -77,6 +79,17 @@ def page(*, scope: Scope, campaign: Campaign, outcome: str, after: int | None, s
     return Page(rows, rows[-1].position if len(found) > size else None)
 
 
+def explain(*, scope: Scope, campaign: Campaign, text: str) -> Explanation:
+    """Why somebody was in the audience that was frozen, or not: members, left out, and whom it never matched.
+
+    `text` is an address, Lamba's user id, or per_…; NotFound for nobody.
+    """
+    _where(scope, campaign)
+    assert campaign.snapshot is not None
+    taken = snapshot.get(scope=scope, public_id=campaign.snapshot.public_id)
+    return explaining.explain_then(scope=scope, snapshot=taken, person=explaining.find_one(scope=scope, text=text))
+
+
 def export(*, scope: Scope, campaign: Campaign, outcome: str) -> Iterator[Recipient]:
     """Everybody with this outcome; everybody at all when it is ''. Memory stays flat."""
     for part in [outcome] if outcome else ["", "excluded"]:
@@ -112,7 +125,8 @@ def csv_response(
     )
 
 
-def as_json(row: Recipient) -> dict[str, Any]:
+def as_json(row: Recipient, campaign: Campaign) -> dict[str, Any]:
+    assert campaign.snapshot is not None
     return {
         "personId": row.person,
         "address": row.address or None,
@@ -121,19 +135,11 @@ def as_json(row: Recipient) -> dict[str, Any]:
         "detail": row.detail,
         "tries": row.tries,
         "lastEventAt": row.last_event_at,
+        "explain": f"/api/v1/snapshots/{campaign.snapshot.public_id}/explain?person={row.person}",
     }
 
 
-def safe_cell(text: str) -> str:
-    """A cell that no spreadsheet runs as a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
-
-
 def _csv_lines(scope: Scope, campaign: Campaign, outcome: str) -> Iterator[str]:
-    class Line:
-        def write(self, text: str) -> str:
-            return text
-
     writer = csv.writer(Line())
     local = f"last_event_{scope.time_zone}"
     yield writer.writerow(["person", "address", "outcome", "reason", "detail", "tries", "last_event_utc", local])

@@ -134,7 +134,7 @@ class ImportStart(RestView):
     def post(self, request: Request, import_id: str) -> Response:
         """Import for real what was checked, or the right rows of what was refused."""
         skip_invalid = validated(shapes.StartRequest, request)["skip_invalid"]
-        run = imports.start(scope=self.scope, public_id=import_id, skip_invalid=skip_invalid)
+        run = imports.start(scope=self.scope, actor=self.actor, public_id=import_id, skip_invalid=skip_invalid)
         ring_import(run.pk)
         return _accepted(run)
 

@@ -38,7 +38,7 @@ class ImportRun(ScopedModel):
     cancel_asked_at = models.DateTimeField(null=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
     created_by = models.CharField(max_length=200)
-    created_by_id = models.CharField(max_length=64)
+    asked_by = models.JSONField(default=dict)  # the actor who uploaded it, or started it after a check
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
 

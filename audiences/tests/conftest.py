@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from audiences import facts
-from audiences.models import Person, PersonFacts
-from projects.scoping import Scope
+from audiences import facts, imports
+from audiences.models import ImportRun, Person, PersonFacts
+from projects.scoping import Actor, Scope
 
 MakePerson = Callable[..., Person]
+Import = Callable[..., ImportRun]
 
 
 @pytest.fixture
@@ -48,3 +49,22 @@ def narrow(person: Person) -> PersonFacts:
     """The row that rules scan."""
     row: PersonFacts = PersonFacts.objects.across_environments("one row by its primary key").get(pk=person.pk)
     return row
+
+
+@pytest.fixture
+def load(scope: Scope, actor: Actor, now: datetime) -> Import:
+    """load("external_id,email\\n…") -> the run at its end."""
+
+    def run(text: str | bytes, within: Scope | None = None, at: datetime | None = None, **options: bool) -> ImportRun:
+        raw = text.encode() if isinstance(text, str) else text
+        where = within or scope
+        chosen = {"dry_run": False, "skip_invalid": False, **options}
+        made = imports.upload(scope=where, actor=actor, filename="people.csv", chunks=[raw], now=at or now, **chosen)
+        imports.run(run_id=made.pk, now=at or now)
+        return imports.get(scope=where, public_id=made.public_id)
+
+    return run
+
+
+def problems_of(scope: Scope, run: ImportRun) -> list[tuple[int, str, str]]:
+    return [(each.line, each.column, each.code) for each in imports.problems(scope=scope, run=run)]

@@ -76,13 +76,16 @@ def import_detail(request: ConsoleRequest, import_id: str) -> HttpResponseBase:
         "can_skip": run.state in ("checked", "refused") and not run.problem and 0 < run.problem_count < run.row_count,
         "unchanged": max(0, run.row_count - run.problem_count - run.created_count - run.updated_count),
     }
+    context["polled"] = bool(getattr(request, "htmx", False))
     template = "audiences/_import.html" if getattr(request, "htmx", False) else "audiences/import_detail.html"
     return page(request, template, context)
 
 
 @console_view(post="people.write")
 def import_start(request: ConsoleRequest, import_id: str) -> HttpResponseBase:
-    run = imports.start(scope=request.scope, public_id=import_id, skip_invalid="skip_invalid" in request.POST)
+    run = imports.start(
+        scope=request.scope, actor=request.actor, public_id=import_id, skip_invalid="skip_invalid" in request.POST
+    )
     ring_import(run.pk)
     notify(request, "Import started.")
     return HttpResponseRedirect(url(request.scope, "import-detail", import_id))
