@@ -32,7 +32,9 @@ BACKOFF_FIRST_SECONDS, BACKOFF_FACTOR, BACKOFF_SECONDS_MAX = 5, 3, 600
 NOT_YET_SECONDS = (1, 2, 5, 10, 20, 40, *[60] * 14)  # 15 minutes and 18 seconds in all
 JITTER = 0.2
 ERROR_LENGTH_MAX = 20_000
-UNMATCHED = "Unmatched: "  # how the error of an event begins that names nothing here
+# how the errors of events begin that were set aside: dead_letters finds them by it
+BREACH, DEATH, FOREIGN = "Its data breaks the schema", "The worker died", "Of another scope"
+TRACEBACK, UNMATCHED, WAITING = "Traceback", "Unmatched: ", "Waiting: "
 CONFLICTS_AUDITED_MAX = 100
 
 State = InboundEvent.State
@@ -124,7 +126,7 @@ def _run_environment(environment_id: int, now: datetime) -> int:
     abandoned = _claim("claim_abandoned", environment_id, now)
     for claim in abandoned:
         if claim.attempts > DEATHS_MAX:
-            error = f"The worker died {DEATHS_MAX} times while it handled this event."
+            error = f"{DEATH} {DEATHS_MAX} times while it handled this event."
             _settle(scope, [Verdict(claim, State.PARKED, error)], now)
         else:
             _settle_batch(scope, [claim], now)
@@ -205,7 +207,7 @@ def judge(scope: Scope, claim: Claim) -> Verdict:
     mismatch = found.mismatch(scope)
     if mismatch:
         return Verdict(
-            claim, State.QUARANTINED, f"Of another scope: {mismatch}.", type=found.type, occurred_at=found.occurred_at
+            claim, State.QUARANTINED, f"{FOREIGN}: {mismatch}.", type=found.type, occurred_at=found.occurred_at
         )
     if not registry.is_handled(found.type):
         return Verdict(claim, State.IGNORED, type=found.type, occurred_at=found.occurred_at)
@@ -239,7 +241,7 @@ def _judge_foreign(claim: Claim) -> Verdict:
         Event(
             id=claim.event_id if len(readings) == 1 else f"{claim.event_id}.{number}",
             type=each.type,
-            occurred_at=each.occurred_at,
+            occurred_at=each.occurred_at or claim.received_at,
             received_at=claim.received_at,
             data=each.data,
             source=claim.source,
@@ -253,7 +255,7 @@ def _breach(event_type: str, data: Mapping[str, Any]) -> str:
     """Where `data` breaks the schema of its type; empty when it does not."""
     wrong = catalog.problems(event_type, data)
     lines = (f"{each.pointer}: {each.detail}" for each in wrong)
-    return "\n".join((f"Its data breaks the schema of {event_type}.", *lines)) if wrong else ""
+    return "\n".join((f"{BREACH} of {event_type}.", *lines)) if wrong else ""
 
 
 def _write(scope: Scope, verdicts: Sequence[Verdict], now: datetime) -> None:
@@ -287,7 +289,7 @@ def _failed(scope: Scope, claim: Claim, problem: Exception, now: datetime) -> Ve
     if isinstance(problem, Unmatched):
         error, tries_max, pause = f"{UNMATCHED}{problem}", 0, 0.0
     elif isinstance(problem, NotYet):
-        error, tries_max = f"Waiting: {problem}", len(NOT_YET_SECONDS)
+        error, tries_max = f"{WAITING}{problem}", len(NOT_YET_SECONDS)
         pause = float(NOT_YET_SECONDS[min(claim.attempts, tries_max) - 1])
     else:
         error = "".join(traceback.format_exception(problem))
