@@ -63,6 +63,11 @@ def public() -> Sequence[EventType]:
     return tuple(each for each in every() if each.direction != "in" and each.audience == "public")
 
 
+def received() -> Sequence[str]:
+    """The names of the types that the inbox may hold: Lamba's, the providers', and this console's own news."""
+    return tuple(each.name for each in every() if each.direction != "out" or each.audience == "internal")
+
+
 def problems(name: str, data: Any) -> tuple[FieldProblem, ...]:
     """Where `data` breaks the schema of its type; empty for unknown types, which promise nothing."""
     validator = _validators().get(name)
@@ -75,6 +80,11 @@ def problems(name: str, data: Any) -> tuple[FieldProblem, ...]:
         if len(found) == PROBLEMS_MAX:
             break
     return tuple(found)
+
+
+def validator(name: str) -> Draft202012Validator:
+    """The compiled schema of a known type."""
+    return _validators()[get(name).name]
 
 
 @cache

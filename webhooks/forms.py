@@ -1,11 +1,14 @@
 """Forms of endpoints and of running things again. They check shape; the domain decides."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from django import forms
 
-from webhooks import catalog, rotation, schemes
+from webhooks import catalog, dead_letters, rotation, schemes
 from webhooks.endpoints import NAME_LENGTH_MAX
+from webhooks.models import EVENT_TYPE_LENGTH_MAX, Endpoint
 from webhooks.reasons import REASON_LENGTH_MAX
 
 OVERLAPS = {0: "End the old secret now", 1: "1 hour", 24: "24 hours", 168: "7 days"}
@@ -93,6 +96,32 @@ class ReplayForm(forms.Form):
     since = forms.DateTimeField(label="From", widget=forms.DateTimeInput({"type": "datetime-local"}))
     until = forms.DateTimeField(label="To", required=False, widget=forms.DateTimeInput({"type": "datetime-local"}))
     reason = forms.CharField(label="Reason", max_length=REASON_LENGTH_MAX)
+
+
+class DeadLetterForm(forms.Form):
+    """Which events that were set aside are meant. A value that can't be read shows its error, and filters nothing."""
+
+    state = forms.ChoiceField(required=False, choices=[(state, state) for state in dead_letters.STATES])
+    type = forms.CharField(
+        label="Type", required=False, max_length=EVENT_TYPE_LENGTH_MAX, widget=forms.TextInput({"list": "types"})
+    )
+    reason = forms.ChoiceField(
+        label="Reason", required=False, choices=[("", "Every reason"), *dead_letters.REASON_WORDS.items()]
+    )
+    endpoint = forms.ChoiceField(label="Endpoint", required=False)
+    since = forms.DateTimeField(label="From", required=False, widget=forms.DateTimeInput({"type": "datetime-local"}))
+    until = forms.DateTimeField(label="To", required=False, widget=forms.DateTimeInput({"type": "datetime-local"}))
+
+    def __init__(self, data: Mapping[str, Any], *, endpoints: Sequence[Endpoint]) -> None:
+        super().__init__(data)
+        self.endpoints = endpoints
+        named = [(row.public_id, row.name) for row in endpoints]
+        self.fields["endpoint"].choices = [("", "Every endpoint"), *named]  # type: ignore[attr-defined]
+
+    def selection(self) -> dead_letters.Selection:
+        self.is_valid()
+        known = {name: value for name, value in self.cleaned_data.items() if value}
+        return dead_letters.Selection(**({"state": ""} | known))
 
 
 class ReasonForm(forms.Form):

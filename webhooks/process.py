@@ -84,7 +84,7 @@ def run(*, now: datetime) -> int:
 
 def claims_of(rows: Sequence[InboundEvent]) -> list[Claim]:
     """Stored events as a worker would hold them, without a lease."""
-    foreign = _foreign_schemes({row.endpoint_id for row in rows if row.source == Source.PROVIDER})
+    foreign = _foreign_schemes({row.endpoint_id for row in rows if row.source == Source.PROVIDER and row.endpoint_id})
     return [
         Claim(
             id=row.pk,
@@ -93,7 +93,7 @@ def claims_of(rows: Sequence[InboundEvent]) -> list[Claim]:
             received_at=row.received_at,
             raw=bytes(row.raw),
             attempts=row.attempts,
-            scheme=foreign.get(row.endpoint_id, ""),
+            scheme=foreign.get(row.endpoint_id or 0, ""),
             headers=row.headers,
         )
         for row in rows

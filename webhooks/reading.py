@@ -1,8 +1,8 @@
 """What lists and pages show of events and deliveries: one environment's, by keyset, with capped counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from django.db.models import Count, F, Q, QuerySet
 
@@ -135,6 +135,29 @@ def endpoint(*, scope: Scope, endpoint_id: str) -> Endpoint:
     if found is None:
         raise NotFound("There is no such endpoint.", next_step="Reload the list: it may have been deleted.")
     return found
+
+
+def tab(words: str, address: str, count: int, current: bool) -> tuple[str, str, int | None, bool]:
+    """One of components/tabs.html; beyond COUNT_MAX the words say how many at least."""
+    if count > COUNT_MAX:
+        return f"{words} {COUNT_MAX:,}+", address, None, current
+    return words, address, count, current
+
+
+class Place(TypedDict):
+    """Where a page begins: older than `before`, or newer than `after`."""
+
+    before: int | None
+    after: int | None
+
+
+def place_of(query: Mapping[str, str]) -> Place:
+    """The place that a page's query string names; None for what is no key."""
+    return Place(before=_key(query.get("before", "")), after=_key(query.get("after", "")))
+
+
+def _key(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def page_of(

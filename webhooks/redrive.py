@@ -1,44 +1,27 @@
 """Process stored events again: by hand, with a reason, and audited one by one. Nothing re-drives itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
-from audit import chain
+from audit import chain, refusals
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound
 from projects.scoping import Actor, Scope
-from webhooks import doorbell, reasons
+from webhooks import dead_letters, doorbell, reasons
+from webhooks.dead_letters import Selection
 from webhooks.models import InboundEvent
 from webhooks.outbox import PROCESS_EVENTS
 
 REDRIVE_EVENTS_MAX = 500
-STATES = ("parked", "quarantined", "ignored", "retry")
 
 
 class NothingToRedrive(Conflict):
     code = "NOTHING_TO_REDRIVE"
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """A range of unsettled events, oldest first."""
-
-    state: str = "parked"
-    type: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
 def select(*, scope: Scope, selection: Selection, limit: int = REDRIVE_EVENTS_MAX) -> list[str]:
-    """The ids of the events in this range: the dry run of a redrive."""
-    found = InboundEvent.objects.within(scope).filter(state=selection.state)
-    if selection.type:
-        found = found.filter(type=selection.type)
-    if selection.since:
-        found = found.filter(received_at__gte=selection.since)
-    if selection.until:
-        found = found.filter(received_at__lt=selection.until)
+    """The ids of the events in this range, oldest first."""
+    found = dead_letters.rows(scope=scope, selection=selection)
     return list(found.order_by("id").values_list("event_id", flat=True)[:limit])
 
 
@@ -47,7 +30,12 @@ def redrive(*, scope: Scope, actor: Actor, event_ids: Sequence[str], reason: str
 
     Events that are processed, or being processed, stay. Signatures and timestamps are not looked at again.
     """
-    reason = reasons.checked(reason)
+    subject = chain.Subject("event", event_ids[0] if len(event_ids) == 1 else f"{len(event_ids)} events")
+    with refusals.recording(scope=scope, actor=actor, action="webhook.redriven", subject=subject, now=now):
+        return _redrive(scope, actor, event_ids, reasons.checked(reason), now)
+
+
+def _redrive(scope: Scope, actor: Actor, event_ids: Sequence[str], reason: str, now: datetime) -> list[str]:
     if not 0 < len(event_ids) <= REDRIVE_EVENTS_MAX:
         detail = f"Choose 1 to {REDRIVE_EVENTS_MAX} events."
         raise Invalid(detail, problems=(FieldProblem("#/eventIds", "length", detail),))

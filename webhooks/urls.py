@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from webhooks import endpoint_pages, views
+from webhooks import dead_letter_pages, endpoint_pages, views
 
 urlpatterns = [
     path("events/", views.inbox, name="event-list"),
-    path("events/redrive/", views.redrive_tab, name="event-redrive-all"),
+    path("events/dead-letters/", dead_letter_pages.dead_letters_list, name="dead-letter-list"),
+    path("events/dead-letters/rehearse/", dead_letter_pages.rehearsed, name="dead-letter-rehearse"),
+    path("events/dead-letters/redrive/", dead_letter_pages.redriven, name="dead-letter-redrive"),
     path("events/received/<str:event>/", views.received, name="event-detail"),
     path("events/received/<str:event>/redrive/", views.redrive_one, name="event-redrive"),
     path("events/sent/", views.outbox, name="outbox-list"),

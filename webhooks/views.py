@@ -12,7 +12,7 @@ from lamba_campaigns.lib.errors import Invalid
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
 from lamba_campaigns.web.states import look_of
 from projects.scoping import Scope
-from webhooks import catalog, reading, redrive, resend
+from webhooks import breaches, catalog, dead_letters, reading, redrive, rehearsal, resend
 from webhooks.forms import ReasonForm
 from webhooks.models import Delivery, Endpoint, InboundEvent
 
@@ -23,9 +23,7 @@ TAB_WORDS = {
     "quarantined": "Quarantined",
     "ignored": "Ignored",
 }
-REDRIVEN_TABS = ("parked", "quarantined", "ignored")
 BODY_CHARACTERS_MAX = 100_000
-SUMMARY_CHARACTERS_MAX = 300
 
 
 # --- received -------------------------------------------------------------------------------------------------------
@@ -37,18 +35,19 @@ def inbox(request: ConsoleRequest) -> HttpResponse:
     kind, event_id = request.GET.get("type", "")[:120], request.GET.get("q", "").strip()[:128]
     rows = reading.inbox(scope=request.scope, tab=tab, type=kind, event_id=event_id)
     counts = reading.inbox_counts(scope=request.scope)
-    found = reading.page_of(rows, before=_number(request, "before"), after=_number(request, "after"))
+    found = reading.page_of(rows, **reading.place_of(request.GET))
     context = {
         "nav": "events",
         "found": found,
         "tab": tab,
-        "tabs": [_tab(name, counts[name], name == tab) for name in TAB_WORDS],
+        "tabs": [
+            reading.tab(words, "?" if name == "all" else f"?tab={name}", counts[name], name == tab)
+            for name, words in TAB_WORDS.items()
+        ],
         "total": counts["all"],
         "type": kind,
         "q": event_id,
-        "types": [each.name for each in catalog.every() if each.direction != "out" or each.audience == "internal"],
-        "redrivable": tab in REDRIVEN_TABS and counts[tab] > 0,
-        "redriven_count": min(counts.get(tab, 0), redrive.REDRIVE_EVENTS_MAX),
+        "types": catalog.received(),
         **_pages(found),
     }
     return page(request, "webhooks/inbox.html", context)
@@ -58,6 +57,7 @@ def inbox(request: ConsoleRequest) -> HttpResponse:
 def received(request: ConsoleRequest, event: str) -> HttpResponse:
     """One received event: its body, its schema, its tries, the other bodies under its id."""
     row = reading.received(scope=request.scope, event_id=event)
+    headline = (rehearsal.summary(row.error).splitlines() or [""])[0]
     context = {
         "nav": "events",
         "event": row,
@@ -66,14 +66,15 @@ def received(request: ConsoleRequest, event: str) -> HttpResponse:
         "body": _shown(bytes(row.raw)),
         "size": len(row.raw),
         "sha256": bytes(row.sha256).hex(),
-        "summary": _summary(row.error),
-        "schema": _schema_check(row),
+        "summary": headline,
+        "details": row.error if row.error.strip() != headline else "",
+        "check": breaches.check(row),
         "kind": catalog.find(row.type or ""),
         "others": [
             {"at": each.received_at, "sha256": bytes(each.sha256).hex(), "body": _shown(bytes(each.raw))}
             for each in reading.conflicts(scope=request.scope, event_id=event)
         ],
-        "redrivable": row.state in redrive.STATES,
+        "redrivable": row.state in dead_letters.STATES,
     }
     return page(request, "webhooks/received.html", context)
 
@@ -87,27 +88,13 @@ def redrive_one(request: ConsoleRequest, event: str) -> HttpResponse:
     return redirect(url(request.scope, "event-detail", event))
 
 
-@console_view(post="webhooks.manage")
-def redrive_tab(request: ConsoleRequest) -> HttpResponse:
-    """Every event of a tab, oldest first, up to a bound; the rest by pressing again."""
-    tab, kind = request.POST.get("tab", ""), request.POST.get("type", "")
-    if tab not in REDRIVEN_TABS:
-        raise Invalid("These events can't be processed again.", next_step="Choose parked, quarantined or ignored.")
-    ids = redrive.select(scope=request.scope, selection=redrive.Selection(state=tab, type=kind or None))
-    driven = redrive.redrive(
-        scope=request.scope, actor=request.actor, event_ids=ids, reason=_reason(request), now=timezone.now()
-    )
-    notify(request, f"{len(driven):,} events are processed again.")
-    return redirect(url(request.scope, "event-list"))
-
-
 # --- sent -----------------------------------------------------------------------------------------------------------
 @console_view(get="events.read")
 def outbox(request: ConsoleRequest) -> HttpResponse:
     """Published events and how their deliveries stand."""
     kind = request.GET.get("type", "")[:120]
     rows = reading.sent(scope=request.scope, type=kind)
-    found = reading.page_of(rows, before=_number(request, "before"), after=_number(request, "after"), key="sequence")
+    found = reading.page_of(rows, **reading.place_of(request.GET), key="sequence")
     states = reading.delivery_states(scope=request.scope, events=found.items)
     context = {
         "nav": "events",
@@ -170,13 +157,6 @@ def event_types(request: ConsoleRequest) -> HttpResponse:
 
 
 # --- shared ---------------------------------------------------------------------------------------------------------
-def _tab(name: str, count: int, current: bool) -> tuple[str, str, int | None, bool]:
-    words, address = TAB_WORDS[name], "?" if name == "all" else f"?tab={name}"
-    if count > reading.COUNT_MAX:
-        return f"{words} {reading.COUNT_MAX:,}+", address, None, current
-    return words, address, count, current
-
-
 def _delivery_words(states: dict[str, int]) -> list[tuple[str, str]]:
     """[(state, what its badge says)]: the word, and how many where there are several."""
     words = {state: look_of(state).label for state in states}
@@ -189,11 +169,6 @@ def _pages(found: reading.Rows) -> dict[str, str]:
         "newer": str(found.newer or ""),
         "older": str(found.older or ""),
     }
-
-
-def _number(request: ConsoleRequest, name: str) -> int | None:
-    text = request.GET.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _reason(request: ConsoleRequest) -> str:
@@ -218,21 +193,3 @@ def _shown(raw: bytes) -> str:
 
 def _written(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)[:BODY_CHARACTERS_MAX]
-
-
-def _summary(error: str) -> str:
-    """The line that says it: of a traceback the last one, else the first."""
-    lines = error.strip().splitlines() or [""]
-    return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:SUMMARY_CHARACTERS_MAX]
-
-
-def _schema_check(row: InboundEvent) -> dict[str, Any]:
-    """Whether the body fits the schema of its type: `fits` is None where no schema speaks."""
-    if row.type is None or catalog.find(row.type) is None:
-        return {"fits": None, "problems": ()}
-    try:
-        body = strict_loads(bytes(row.raw))
-    except ValueError:
-        return {"fits": None, "problems": ()}
-    found = catalog.problems(row.type, body.get("data", {}) if isinstance(body, dict) else {})
-    return {"fits": not found, "problems": found}

@@ -23,6 +23,7 @@ READS_ONLY = {
     "audiences/preview": "counts a rule that nobody saved",
     "campaigns/<campaign>/preflight": "asks what a launch would say",
     "campaigns/<campaign>/simulate": "plays a schedule through, sends nothing",
+    "events/dead-letters/rehearse/": "tries it and rolls it back",
     "inbox/tokens": "hands out a link, stores nothing",
     "people/<person>/preference-link": "hands out a link, stores nothing",
     "templates/<template>/preview": "renders, sends nothing",

@@ -1,5 +1,8 @@
 """REST of events: what came in, what went out, and the catalogue of both."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -8,16 +11,21 @@ from rest_framework.response import Response
 from lamba_campaigns.web.idempotency import idempotent
 from lamba_campaigns.web.pagination import bad_query, page, page_size
 from lamba_campaigns.web.rest import RestView, validated
-from webhooks import catalog, reading, redrive, resend
+from webhooks import catalog, dead_letters, reading, redrive, rehearsal, resend
+from webhooks.api import received
 from webhooks.api import serializers as shapes
 from webhooks.models import InboundEvent, OutboxEvent
 
 EVENT = OpenApiParameter("event", str, OpenApiParameter.PATH, description="evt_…")
 PAGING = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
 FILTERS = [
-    OpenApiParameter("state", str, enum=shapes.STATES),
+    OpenApiParameter("state", str, enum=received.STATES),
     OpenApiParameter("type", str),
     OpenApiParameter("source", str, enum=list(InboundEvent.Source.values)),
+    OpenApiParameter("because", str, enum=list(dead_letters.REASON_WORDS), description="Why they were set aside."),
+    OpenApiParameter("endpoint", str, description="whe_… that they came through."),
+    OpenApiParameter("since", datetime, description="Received at or after it."),
+    OpenApiParameter("until", datetime, description="Received before it."),
 ]
 
 
@@ -28,17 +36,20 @@ class InboundEventList(RestView):
         tags=["Events"],
         operation_id="listInboundEvents",
         parameters=[*FILTERS, *PAGING],
-        responses=shapes.InboundEventPage,
+        responses=received.InboundEventPage,
     )
     def get(self, request: Request) -> Response:
         given = request.query_params
         rows = reading.inbox(scope=self.scope, type=given.get("type", ""), source=given.get("source", ""))
-        state = given.get("state")
-        if state is not None:
-            if state not in shapes.STATES:
-                raise bad_query("state", f"{state!r} is no state.", f"Use one of {', '.join(shapes.STATES)}.")
+        if state := _one_of(request, "state", received.STATES):
             rows = rows.filter(state=state)
-        return page(rows, request, shapes.inbound_json)
+        chosen = dead_letters.Selection(
+            reason=_one_of(request, "because", list(dead_letters.REASON_WORDS)),
+            endpoint=given.get("endpoint"),
+            since=_moment(request, "since"),
+            until=_moment(request, "until"),
+        )
+        return page(dead_letters.narrowed(rows, self.scope, chosen), request, received.inbound_json)
 
 
 class InboundEventDetail(RestView):
@@ -48,10 +59,10 @@ class InboundEventDetail(RestView):
         tags=["Events"],
         operation_id="readInboundEvent",
         parameters=[EVENT],
-        responses=shapes.InboundEventDetailResponse,
+        responses=received.InboundEventDetailResponse,
     )
     def get(self, request: Request, event: str) -> Response:
-        return Response(shapes.inbound_detail_json(reading.received(scope=self.scope, event_id=event)))
+        return Response(received.inbound_detail_json(reading.received(scope=self.scope, event_id=event)))
 
 
 class Redrive(RestView):
@@ -60,22 +71,25 @@ class Redrive(RestView):
     @extend_schema(
         tags=["Events"],
         operation_id="redriveInboundEvents",
-        request=shapes.RedriveRequest,
-        responses={202: shapes.RedriveResponse},
+        request=received.RedriveRequest,
+        responses={202: received.RedriveResponse},
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """Process parked, quarantined or ignored events again; with `dryRun` only say which."""
-        given = validated(shapes.RedriveRequest, request)
+        """Process parked, quarantined or ignored events again; with `dryRun` only say what would happen."""
+        given = validated(received.RedriveRequest, request)
         ids = given.get("event_ids")
         if ids is None:
-            range_ = {name: given[name] for name in ("state", "type", "since", "until") if name in given}
-            ids = redrive.select(scope=self.scope, selection=redrive.Selection(**range_))
-        if ids and not given["dry_run"]:
+            ids = redrive.select(scope=self.scope, selection=received.selection_of(given))
+        if given["dry_run"]:
+            found = rehearsal.rehearse(scope=self.scope, event_ids=ids)
+            foreseen = [received.foreseen_json(each) for each in found]
+            return Response({"eventIds": [each["id"] for each in foreseen], "dryRun": True, "foreseen": foreseen}, 202)
+        if ids:
             ids = redrive.redrive(
                 scope=self.scope, actor=self.actor, event_ids=ids, reason=given["reason"], now=timezone.now()
             )
-        return Response({"eventIds": ids, "dryRun": given["dry_run"]}, status=202)
+        return Response({"eventIds": ids, "dryRun": False}, status=202)
 
 
 class PublishedEventList(RestView):
@@ -165,3 +179,18 @@ class EventTypes(RestView):
         """Every type understood or sent here, with the JSON Schema of its data and a sample."""
         shown = [each for each in catalog.every() if each.audience == "public"]
         return Response({"items": [shapes.event_type_json(each) for each in shown]})
+
+
+def _one_of(request: Request, name: str, known: Sequence[str]) -> str | None:
+    text: str | None = request.query_params.get(name)
+    if text is not None and text not in known:
+        raise bad_query(name, f"{text[:40]!r} is no {name} here.", f"Use one of {', '.join(known)}.")
+    return text
+
+
+def _moment(request: Request, name: str) -> datetime | None:
+    text = request.query_params.get(name)
+    found = catalog.parse_moment(text) if text else None
+    if text and found is None:
+        raise bad_query(name, f"{text[:40]!r} is no time.", "Send ISO-8601 with a zone, such as 2026-11-23T09:00:00Z.")
+    return found

@@ -1,4 +1,4 @@
-"""Shapes of endpoints and events in REST."""
+"""Shapes of endpoints, published events and the catalogue in REST. Those of received events stand in `received`."""
 
 import json
 from datetime import timedelta
@@ -8,12 +8,10 @@ from rest_framework import serializers
 
 from lamba_campaigns.lib.canonical import strict_loads
 from lamba_campaigns.web.rest import StrictSerializer, etag
-from webhooks import endpoints, redrive, rotation, schemes
+from webhooks import endpoints, rotation, schemes
 from webhooks.catalog import EventType
-from webhooks.models import Delivery, Endpoint, InboundEvent, OutboxEvent
+from webhooks.models import Delivery, Endpoint, OutboxEvent
 from webhooks.reasons import REASON_LENGTH_MAX
-
-STATES = [state.value for state in InboundEvent.State]
 
 
 # --- endpoints ------------------------------------------------------------------------------------------------------
@@ -176,86 +174,6 @@ def secret_json(secret: Any) -> dict[str, Any]:
         "createdAt": secret.created_at,
         "notAfter": secret.not_after,
         "lastUsedAt": secret.last_used_at,
-    }
-
-
-# --- received events ------------------------------------------------------------------------------------------------
-class InboundEventResponse(serializers.Serializer[Any]):
-    id = serializers.CharField(help_text="As the sender gave it; `sha256:…` of a body without an id.")
-    type = serializers.CharField(allow_null=True)
-    source = serializers.CharField(help_text="lamba, provider or internal.")  # type: ignore[assignment]
-    state = serializers.CharField(help_text=f"One of {', '.join(STATES)}.")
-    occurredAt = serializers.DateTimeField(allow_null=True)
-    receivedAt = serializers.DateTimeField()
-    handledAt = serializers.DateTimeField(allow_null=True)
-    attempts = serializers.IntegerField()
-    deliveryCount = serializers.IntegerField()
-    conflict = serializers.BooleanField()
-
-
-class InboundEventDetailResponse(InboundEventResponse):
-    error = serializers.CharField(allow_blank=True)
-    headers = serializers.DictField(child=serializers.CharField())
-    body = serializers.CharField(help_text="As text; bytes that are no UTF-8 are replaced.")
-    sha256 = serializers.CharField()
-
-
-class InboundEventPage(serializers.Serializer[Any]):
-    items = InboundEventResponse(many=True)
-    nextCursor = serializers.CharField(allow_null=True)
-
-
-class RedriveRequest(StrictSerializer):
-    """Either `eventIds`, or a range by `state` and what narrows it."""
-
-    eventIds = serializers.ListField(
-        source="event_ids",
-        child=serializers.CharField(max_length=128),
-        min_length=1,
-        max_length=redrive.REDRIVE_EVENTS_MAX,
-        required=False,
-    )
-    state = serializers.RegexField(
-        f"^({'|'.join(redrive.STATES)})$", required=False, help_text=f"One of {', '.join(redrive.STATES)}."
-    )
-    type = serializers.CharField(max_length=120, required=False)
-    since = serializers.DateTimeField(required=False)
-    until = serializers.DateTimeField(required=False)
-    reason = serializers.CharField(max_length=REASON_LENGTH_MAX)
-    dryRun = serializers.BooleanField(source="dry_run", default=False)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("event_ids" in attrs) == ("state" in attrs):
-            raise serializers.ValidationError({"eventIds": ["Send either eventIds or a state."]}, code="one_of")
-        return attrs
-
-
-class RedriveResponse(serializers.Serializer[Any]):
-    eventIds = serializers.ListField(child=serializers.CharField())
-    dryRun = serializers.BooleanField()
-
-
-def inbound_json(event: InboundEvent) -> dict[str, Any]:
-    return {
-        "id": event.event_id,
-        "type": event.type,
-        "source": event.source,
-        "state": event.state,
-        "occurredAt": event.occurred_at,
-        "receivedAt": event.received_at,
-        "handledAt": event.handled_at,
-        "attempts": event.attempts,
-        "deliveryCount": event.delivery_count,
-        "conflict": event.conflict,
-    }
-
-
-def inbound_detail_json(event: InboundEvent) -> dict[str, Any]:
-    return inbound_json(event) | {
-        "error": event.error,
-        "headers": event.headers,
-        "body": bytes(event.raw).decode("utf-8", "replace"),
-        "sha256": bytes(event.sha256).hex(),
     }
 
 

@@ -52,6 +52,7 @@ def test_every_page_shows_and_a_stranger_finds_none_of_them(
     pages = [
         at(scope, "event-list"),
         at(scope, "event-detail", "evt_1"),
+        at(scope, "dead-letter-list"),
         at(scope, "outbox-list"),
         at(scope, "outbox-detail", published),
         at(scope, "event-types"),
@@ -152,17 +153,6 @@ def test_an_event_is_redriven_only_with_a_reason(
     assert InboundEvent.objects.within(scope).get().state == "retry"
     assert AuditEntry.objects.filter(action="webhook.redriven").get().reason == "A handler was added"
     assert browser.post(path, {"reason": "Again"}).status_code == 302
-
-
-def test_a_whole_tab_is_redriven(browser_of: Browser, world: World, lamba: Sender, scope: Scope) -> None:
-    for number in range(3):
-        lamba.post(lamba.envelope("application.changed", id=f"evt_{number}"))
-    process.run(now=datetime.now(UTC) + timedelta(seconds=1))
-    browser, path = browser_of(world.alice), at(scope, "event-redrive-all")
-
-    assert browser.post(path, {"tab": "all", "reason": "x"}).status_code == 422
-    assert browser.post(path, {"tab": "ignored", "type": "", "reason": "A handler was added"}).status_code == 302
-    assert InboundEvent.objects.within(scope).filter(state="retry").count() == 3
 
 
 def test_a_new_endpoint_shows_its_secret_on_one_answer_only(browser_of: Browser, world: World, scope: Scope) -> None:

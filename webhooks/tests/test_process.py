@@ -14,6 +14,7 @@ from conftest import World
 from lamba_campaigns.lib.errors import Invalid, NotFound
 from projects.scoping import Actor, Scope
 from webhooks import endpoints, outbox, process, redrive, registry
+from webhooks.dead_letters import Selection
 from webhooks.models import InboundEvent
 from webhooks.registry import Event, NotYet
 from webhooks.tests.conftest import Sender
@@ -337,7 +338,7 @@ def test_a_redrive_needs_a_reason_is_audited_and_runs_again(
 
     with pytest.raises(Invalid):
         redrive.redrive(scope=scope, actor=actor, event_ids=["evt_1"], reason="  ", now=now)
-    assert redrive.select(scope=scope, selection=redrive.Selection()) == ["evt_1"]
+    assert redrive.select(scope=scope, selection=Selection()) == ["evt_1"]
     assert entries(scope, "webhook.redriven") == []
     broken.clear()
     assert redrive.redrive(scope=scope, actor=actor, event_ids=["evt_1"], reason="Fixed in 1.2", now=now) == ["evt_1"]

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from lamba_campaigns.lib.signing import SignatureRefused, verify_lamba_v1
 from projects import access
 from projects.models import Environment
 from projects.scoping import Actor, Scope
-from webhooks import redrive
+from webhooks import dead_letters, redrive, rehearsal
 from webhooks.catalog import parse_moment
 
 REFUSALS = {
@@ -35,12 +36,14 @@ class Command(BaseCommand):
         commands = parser.add_subparsers(dest="command", required=True)
         again = commands.add_parser("redrive", help="process stored events of one environment again")
         again.add_argument("environment", help="workspace/project/environment")
-        again.add_argument("--state", choices=redrive.STATES, default="parked")
+        again.add_argument("--state", choices=dead_letters.STATES, default="parked")
         again.add_argument("--type")
+        again.add_argument("--because", choices=list(dead_letters.REASON_WORDS), help="why they were set aside")
+        again.add_argument("--endpoint", help="whe_… that they came through")
         again.add_argument("--since", type=_moment, help="received at or after this ISO-8601 time")
         again.add_argument("--until", type=_moment, help="received before this ISO-8601 time")
         again.add_argument("--reason", default="", help="kept in the audit trail")
-        again.add_argument("--dry-run", action="store_true", help="only list the events")
+        again.add_argument("--dry-run", action="store_true", help="try them, roll it back, and say what would happen")
         check = commands.add_parser("verify", help="say why a signature is or is not believed")
         check.add_argument("body", type=Path, help="file with the raw body, byte for byte")
         check.add_argument("--headers", type=Path, required=True, help="file with a JSON object of the headers")
@@ -55,11 +58,14 @@ class Command(BaseCommand):
         else:
             self._verify(**options)
 
-    def _redrive(self, *, environment: str, reason: str, dry_run: bool, **options: Any) -> None:
+    def _redrive(self, *, environment: str, reason: str, because: str | None, dry_run: bool, **options: Any) -> None:
         scope = _scope(environment)
-        chosen = redrive.Selection(**{name: options[name] for name in ("state", "type", "since", "until")})
-        ids = redrive.select(scope=scope, selection=chosen)
-        if ids and not dry_run:
+        range_ = {name: options[name] for name in ("state", "type", "endpoint", "since", "until")}
+        ids = redrive.select(scope=scope, selection=dead_letters.Selection(**range_, reason=because))
+        if dry_run:
+            self._rehearse(scope, ids)
+            return
+        if ids:
             actor = Actor("system", "manage.py", os.environ.get("USER", "manage.py"), "system")
             try:
                 ids = redrive.redrive(scope=scope, actor=actor, event_ids=ids, reason=reason, now=timezone.now())
@@ -67,7 +73,14 @@ class Command(BaseCommand):
                 raise CommandError(f"{refusal.detail} {refusal.next_step}".strip()) from None
         for event_id in ids:
             self.stdout.write(event_id)
-        self.stdout.write(f"{len(ids)} events {'would be' if dry_run else 'are'} processed again.")
+        self.stdout.write(f"{len(ids)} events are processed again.")
+
+    def _rehearse(self, scope: Scope, ids: Sequence[str]) -> None:
+        found = rehearsal.rehearse(scope=scope, event_ids=ids)
+        for each in found:
+            self.stdout.write(" ".join(filter(None, (each.event_id, each.state, each.error))))
+        processed = sum(each.state == "processed" for each in found)
+        self.stdout.write(f"{processed} of {len(found)} events would be processed.")
 
     def _verify(self, *, body: Path, headers: Path, secret_variable: str, at: int | None, **_: Any) -> None:
         secret = os.environ.get(secret_variable, "")
