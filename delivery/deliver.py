@@ -93,7 +93,7 @@ def _one_chunk(desk: _Desk, until: float) -> bool:
         return False
     outcomes: Sequence[Outcome] = _hand_over(desk, window) if window else ()
     while True:
-        step = _step(desk, lease, window, outcomes, more=time.monotonic() < until)
+        step = _step(desk, lease, window, outcomes, turn_ends=until)
         if step is None:
             return True
         window = step
@@ -101,13 +101,14 @@ def _one_chunk(desk: _Desk, until: float) -> bool:
 
 
 def _step(
-    desk: _Desk, lease: Lease, window: Window | None, outcomes: Sequence[Outcome], *, more: bool
+    desk: _Desk, lease: Lease, window: Window | None, outcomes: Sequence[Outcome], *, turn_ends: float
 ) -> Window | None:
     """Close the window and open the next. None: the chunk is given back. What became of people is known only here, so
     a database that is away for a moment is waited for; if it did commit, the fence and the watermark tell."""
     until = time.monotonic() + OUTAGE_SECONDS_MAX
     while True:
         try:
+            more = time.monotonic() < turn_ends
             opened, wait = _close_and_open(desk, lease, window, outcomes, more=more)
         except (OperationalError, InterfaceError) as problem:
             if connection.in_atomic_block or time.monotonic() > until:
