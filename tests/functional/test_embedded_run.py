@@ -59,10 +59,9 @@ def test_demo_shows_campaigns_in_every_stage_and_its_key_opens_them(instance: In
     campaigns = _rest(instance, "GET", "/campaigns?limit=100")["items"]
     states = {campaign["name"]: campaign["state"] for campaign in campaigns}
     assert states.pop("Tips for the first week") in ("sending", "completed")
-    # whether a mailbox said that it is full before or after the end depends on how fast this machine sends
-    assert states.pop("Trial reminder, November") in ("completed_with_exceptions", "completed")
     assert states == {
         "The new editor is here": "completed",
+        "Trial reminder, November": "completed_with_exceptions",
         "Renewal, wrong date": "cancelled",
         "Renewal reminder": "paused",
         "Autumn release": "scheduled",

@@ -13,7 +13,7 @@ PEOPLE = 5_000
 SANDBOX_PEOPLE = 40
 SET_UP = timedelta(hours=1)  # from the first sign-in to the first people
 SLOW_PER_MINUTE = 60  # slow enough that somebody who has just signed in can watch it
-CALM_PER_MINUTE = 4_000  # so that a part is never all of an audience
+CALM_PER_MINUTE = 4_000  # a moment's part, two slices of a second, is never all of an audience
 
 
 @dataclass(frozen=True, slots=True)
