@@ -87,7 +87,7 @@ def file_name(scope: Scope, now: datetime, kind: str = "csv") -> str:
 
 
 def _record(scope: Scope, actor: Actor, wanted: trail.Wanted, kind: str, now: datetime) -> None:
-    subject = chain.Subject("trail", wanted.reach)
+    subject = chain.Subject("trail", wanted.reach, "Audit trail")
     asked = {name: getattr(wanted, name) for name in trail.FILTERS}
     after = {"format": kind, **{name: value for name, value in asked.items() if value}}
     workspace_id = scope.workspace_id if wanted.reach == "workspace" else None

@@ -61,7 +61,7 @@ class Imported:
 def export(*, scope: Scope, actor: Actor, channel: str, reason: str, now: datetime) -> Iterator[str]:
     """The lines of the file. The export stands in the trail before the first of them is read."""
     wanted = {name: value for name, value in (("channel", channel), ("reason", reason)) if value}
-    subject = chain.Subject("suppressions", scope.path)
+    subject = chain.Subject("suppressions", scope.path, "Suppressions")
     with durable():
         after = {"format": "csv", **wanted}
         chain.record(scope=scope, actor=actor, action="export.made", subject=subject, now=now, after=after)

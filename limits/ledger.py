@@ -96,7 +96,7 @@ def csv_lines(*, scope: Scope, actor: Actor, now: datetime) -> Iterator[str]:
             scope=scope,
             actor=actor,
             action="export.made",
-            subject=chain.Subject("reservations", scope.environment),
+            subject=chain.Subject("reservations", scope.environment, "Reservations"),
             now=now,
             after={"what": "reservations", "format": "csv"},
         )

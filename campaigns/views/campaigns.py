@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 from campaigns import drafts, listing, preflight
 from campaigns.forms import SetupForm
 from campaigns.models import Campaign, State
-from campaigns.views import pages, progress
+from campaigns.views import activity, pages, progress
 from campaigns.views.evidence import books_context, recipients_context
 from campaigns.views.plan import plan_context
 from delivery import jobs
@@ -150,7 +150,7 @@ def detail_page(
         "moves": pages.moves(access=request.access, campaign=campaign),
         "channel_label": pages.channel_label(campaign.channel),
         "channel_icon": pages.channel_icon(campaign.channel),
-        "activity": pages.activity(scope=request.scope, campaign=campaign),
+        "activity": activity.of_campaign(scope=request.scope, campaign=campaign),
         "sender": pages.sender_of(request.scope),
         "words": {
             action: pages.typed_word(scope=request.scope, action=action, campaign=campaign)

@@ -12,11 +12,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from audiences.models import Audience
-from audit.chain import chain_key
-from audit.models import AuditEntry, Break
+from audit.models import Break
 from campaigns import listing
 from campaigns.models import Campaign, State, Template
-from campaigns.views import pages
+from campaigns.views import activity
 from campaigns.views.campaigns import tiles
 from delivery.models import JobMinute
 from lamba_campaigns.web import charts
@@ -25,13 +24,11 @@ from projects.scoping import Scope
 from webhooks.models import InboundEvent
 
 DAYS: Final = 14
-ACTIVITY_SHOWN: Final = 8
 NEEDS_SHOWN: Final = 6
 EACH_NEED_SHOWN: Final = 3
 RUNNING_SHOWN: Final = 8
 COMING_SHOWN: Final = 5
 _SENDING: Final = (State.LAUNCHING, State.SENDING, State.PAUSING, State.PAUSED, State.CANCELLING)
-_QUIET: Final = ("ledger.sealed", "checkpoint.signed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,7 @@ def overview(request: ConsoleRequest) -> HttpResponseBase:
         "needs": _needs(request, alive),
         "tiles": tiles(request.scope),
         "chart": _chart(request.scope, now),
-        "latest": _latest(request.scope) if request.access.may("audit.read") else [],
+        "latest": activity.newest(request.scope) if request.access.may("audit.read") else [],
         "steps": _steps(request.scope),
     }
     if getattr(request, "htmx", False):
@@ -189,13 +186,3 @@ def _chart(scope: Scope, now: datetime) -> charts.Chart | None:
         series=[charts.Series("Accepted", "ok"), charts.Series("Failed", "bad")],
         buckets=buckets,
     )
-
-
-def _latest(scope: Scope) -> list[pages.Entry]:
-    rows = (
-        AuditEntry.objects.filter(chain__key=chain_key(scope=scope))
-        .exclude(action__in=_QUIET)
-        .select_related("label")
-        .order_by("-sequence")[:ACTIVITY_SHOWN]
-    )
-    return [pages.entry_of(row, named=True) for row in rows]
