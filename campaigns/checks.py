@@ -25,7 +25,7 @@ class Meter:
 class Fix:
     """One way out. `kind` names it for machines; the console turns `to` into a link or a button."""
 
-    kind: str  # upgrade, add_on, accept_overage, reduce_audience, wait, edit, publish, settings
+    kind: str  # upgrade, add_on, accept_overage, reduce_audience, wait, look, edit, publish, settings
     label: str
     permission: str
     to: Mapping[str, str] = field(default_factory=dict)  # what the kind needs: plan, sku, quantity, audience, section

@@ -38,13 +38,14 @@ def count_key(channel: str) -> str:
 
 def asks_of(*, channel: str, audience: int | None, cap: int | None = None) -> list[Ask]:
     """Everything that a launch to `audience` people asks of the plan; None while the audience is not known.
-    With a send limit it asks for no more messages than that.
+    With a send limit it asks for no more people than that: everybody behind it is cancelled from the start.
     """
     asks = [Ask(f"{CHANNEL_PREFIX}{channel}", 1), Ask(ACTIVE, 1), Ask(count_key(channel), 1)]
     if audience is not None:
-        asks.append(Ask(AUDIENCE, audience))
+        people = audience if cap is None else min(audience, cap)
+        asks.append(Ask(AUDIENCE, people))
         if channel == "email":
-            asks.append(Ask(VOLUME, audience if cap is None else min(audience, cap)))
+            asks.append(Ask(VOLUME, people))
     return asks
 
 
@@ -83,10 +84,18 @@ def take_all(*, scope: Scope, actor: Actor, campaign: Campaign, audience: int, a
 
 
 def name_actions(campaign: Campaign, refusal: PlanLimitExceeded) -> None:
-    """Every remedy that changes the campaign says the REST call that does it. A draft that has no id yet has none."""
+    """Every remedy that changes the campaign says the REST call that does it. A draft that has no id yet has none.
+
+    Waiting schedules the campaign where time alone mends everything, else it proposes the time.
+    """
+    if not campaign.pk:
+        return
+    path = f"/api/v1/campaigns/{campaign.public_id}"
+    limits = {each["limit"] for each in refusal.extra["violations"]}
     for way in refusal.extra["remedies"]:
-        if "change" in way and campaign.pk:
-            path = f"/api/v1/campaigns/{campaign.public_id}"
+        if way["kind"] == "wait" and limits == set(way["resolves"]):
+            way["action"] = {"method": "POST", "path": f"{path}/schedule", "body": {"at": way["until"]}}
+        elif "change" in way:
             way["action"] = {"method": "PATCH", "path": path, "body": way["change"]}
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from audiences import preview
 from audiences.exclusions import Exclusions
-from audiences.models import AudienceVersion
+from audiences.models import AudienceVersion, Person
 from audiences.rules.parse import parse
 from campaigns import holds, lifecycle, listing, pacing, schedule, setup_checks
 from campaigns.checks import Check, Fix, Meter
@@ -59,13 +59,21 @@ class Report:
     refusal: PlanLimitExceeded | None
     plan_name: str
     volume: LimitUsage | None
+    total_cap: int | None = None
+
+    @property
+    def messages(self) -> int | None:
+        """How many people get one: everybody who can be contacted, up to the send limit."""
+        if self.audience_count is None or self.total_cap is None:
+            return self.audience_count
+        return min(self.audience_count, self.total_cap)
 
     @property
     def overage(self) -> int:
         """Messages beyond the plan that this launch would use."""
-        if self.volume is None or self.volume.left is None or self.audience_count is None:
+        if self.volume is None or self.volume.left is None or self.messages is None:
             return 0
-        return max(0, self.audience_count - self.volume.left)
+        return max(0, self.messages - self.volume.left)
 
     @property
     def blocking(self) -> list[Check]:
@@ -160,7 +168,7 @@ def report(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, hol
         setup_checks.scoped(scope),
         setup_checks.sender(scope, campaign),
         _channel(scope, campaign, plan, refusal),
-        setup_checks.template(scope, campaign),
+        setup_checks.template(scope, campaign, _somebody(scope, version, campaign, now)),
         *_audience(campaign, version, counted),
         *_limits(campaign, audience, plan, usage, refusal),
         _schedule(scope, campaign, at, now),
@@ -168,7 +176,7 @@ def report(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, hol
     )
     if audience is not None:
         listing.remember_count(campaign=campaign, contactable=audience)
-    return Report(checks, audience, version, refusal, plan.plan_name, usage.get(holds.VOLUME))
+    return Report(checks, audience, version, refusal, plan.plan_name, usage.get(holds.VOLUME), campaign.total_cap)
 
 
 def require(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, holds_counts: bool = False) -> Report:
@@ -241,6 +249,13 @@ def _count(scope: Scope, version: AudienceVersion, campaign: Campaign, now: date
     )
 
 
+def _somebody(scope: Scope, version: AudienceVersion | None, campaign: Campaign, now: datetime) -> Person | None:
+    """A real person of the audience, to fill the message for."""
+    if version is None or campaign.template_version_id is None:
+        return None
+    return preview.somebody(scope=scope, rule=parse(version.rule), channel=campaign.channel, now=now)
+
+
 def _channel(scope: Scope, campaign: Campaign, plan: Entitlements, refusal: PlanLimitExceeded | None) -> Check:
     key = f"{CHANNEL_PREFIX}{campaign.channel}"
     lacks = refusal is not None and any(each["limit"] == key for each in refusal.extra["violations"])
@@ -256,7 +271,7 @@ def _audience(campaign: Campaign, version: AudienceVersion | None, counted: prev
     if version is None or counted is None:
         yield Check("audience", "Audience", "block", f"{campaign.audience.name} was deleted.", fixes=(choose,))
         return
-    narrow = Fix("reduce_audience", "Look at the audience", "console.read", {"audience": campaign.audience.public_id})
+    narrow = Fix("look", "Look at the audience", "console.read", {"audience": campaign.audience.public_id})
     left_out = sum(counted.excluded.values())
     if counted.contactable == 0:
         detail = (
@@ -348,8 +363,8 @@ def _fix(way: Mapping[str, Any], campaign: Campaign | None) -> Fix | None:
     if kind == "accept_overage":
         facts = [("Messages over the plan", f"up to {way['quantity']:,}"), ("Estimate", _money(way["estimate"]))]
         return Fix(kind, label, "billing.manage", {"quantity": str(way["quantity"])}, facts=facts)
-    if kind == "reduce_audience" and campaign and campaign.audience:
-        return Fix(kind, "Narrow the audience", "audiences.write", {"audience": campaign.audience.public_id})
+    if kind == "reduce_audience" and campaign and campaign.pk:
+        return Fix(kind, label, "campaigns.write", {"people": str(way["max"])})
     if kind == "wait":
         return Fix(kind, label, "campaigns.write", {"until": way["until"]})
     return None

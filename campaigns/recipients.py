@@ -15,6 +15,8 @@ from audit import chain
 from campaigns.lifecycle import subject_of
 from campaigns.models import Campaign
 from delivery.accounts import EXCEPTIONAL, Account, Overlay
+from delivery.jobs import BEYOND_CAP
+from delivery.models import JobState, SendJob
 from delivery.pacing.turnstile import DOMAIN, WINDOW
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.cells import Line, safe_cell
@@ -72,10 +74,10 @@ def page(*, scope: Scope, campaign: Campaign, outcome: str, after: int | None, s
     params = _where(scope, campaign) | {"after": start if after is None else after, "size": size + 1}
     if find:
         found = sql.rows("campaigns", "recipients_named", params | {"prefix": f"{_literal(find.strip().lower())}%"})
-        return Page([_recipient(row) for row in found[:size]], None)
+        return Page([_recipient(row, campaign) for row in found[:size]], None)
     name, accounts = _statement(outcome)
     found = sql.rows("campaigns", name, params | {"accounts": [int(account) for account in accounts]})
-    rows = [_recipient(row) for row in found[:size]]
+    rows = [_recipient(row, campaign) for row in found[:size]]
     return Page(rows, rows[-1].position if len(found) > size else None)
 
 
@@ -159,7 +161,15 @@ def _where(scope: Scope, campaign: Campaign) -> dict[str, Any]:
         "job": campaign.job.pk,
         "snapshot": campaign.snapshot.pk,
         "month": campaign.snapshot.taken_month,
+        "last": _last(campaign.job),
     }
+
+
+def _last(job: SendJob) -> int:
+    """The last position that may still wait for its message."""
+    if job.state in (JobState.CANCELLED, JobState.FINISHED):
+        return 0
+    return POSITION_MAX if job.total_cap is None else job.total_cap
 
 
 def _statement(outcome: str) -> tuple[str, tuple[Account, ...]]:
@@ -172,13 +182,19 @@ def _statement(outcome: str) -> tuple[str, tuple[Account, ...]]:
         return "recipients_excluded", accounts
     if outcome == "pending":
         return "recipients_waiting", accounts
+    if outcome == "cancelled":
+        return "recipients_cancelled", accounts
     return ("recipients_exceptional" if set(accounts) <= set(EXCEPTIONAL) else "recipients_usual"), accounts
 
 
-def _recipient(row: sql.Row) -> Recipient:
+def _recipient(row: sql.Row, campaign: Campaign) -> Recipient:
     position, person, address, reason, account, code, detail, attempts, last_event_at, overlays = row
+    assert campaign.job is not None
     left_out = REASONS.get(reason, "") if reason else ""
-    outcome = Account(account).ledger if account is not None else Account.PENDING.ledger
+    if account is None and campaign.job.total_cap is not None and position > campaign.job.total_cap:
+        left_out = BEYOND_CAP
+    waits = Account.PENDING if position <= _last(campaign.job) else Account.CANCELLED
+    outcome = Account(account).ledger if account is not None else waits.ledger
     return Recipient(
         position=position,
         person=person,

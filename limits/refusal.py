@@ -219,8 +219,10 @@ def _smaller_audience(violations: Sequence[Violation]) -> list[dict[str, Any]]:
     if not caps or min(caps) < 1:
         return []
     resolves = [violation.limit for violation in violations if violation.limit in REDUCIBLE]
-    label = f"Reduce the audience to {min(caps):,}"
-    return [{"kind": "reduce_audience", "label": label, "max": min(caps), "resolves": resolves}]
+    most = min(caps)
+    label = f"Reduce the audience to {most:,}"
+    change = {"totalCap": most}
+    return [{"kind": "reduce_audience", "label": label, "max": most, "change": change, "resolves": resolves}]
 
 
 def _wait(scope: Scope, request: Request, violations: Sequence[Violation]) -> list[dict[str, Any]]:

@@ -8,10 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from audiences import facts
+from audiences.models import Person
 from campaigns import recipients, sweeps
 from campaigns.models import Campaign, Template
 from campaigns.tests.conftest import MakeDraft, Postbox, fresh, run_job
@@ -82,6 +85,7 @@ def test_pages_of_a_campaign_from_launch_to_closed_books(
     assert "The books are closed" in read(alice, page_of(scope, ended))
     assert "u1@example.com" in read(alice, page_of(scope, ended, "campaign-recipients"))
     assert "No consent" in read(alice, page_of(scope, ended, "campaign-recipients") + "?outcome=excluded")
+    assert_explained(alice, scope, page_of(scope, ended, "campaign-recipients"))
     assert "Residual" in read(alice, page_of(scope, ended, "campaign-books"))
     assert ended.name in read(alice, url(scope, "reconciliation"))
     assert "u1@example.com" in read(alice, page_of(scope, ended, "campaign-recipients-csv"))
@@ -89,6 +93,20 @@ def test_pages_of_a_campaign_from_launch_to_closed_books(
     assert '"residual": 0' in read(alice, page_of(scope, ended, "campaign-books-json"))
     read(alice, url(scope, "overview"))
     read(alice, url(scope, "campaign-list"))
+
+
+def assert_explained(alice: Client, scope: Scope, recipients_page: str) -> None:
+    """A member, somebody left out, and somebody who came later: the audience never matched him."""
+    people = Person.objects.within(scope)
+    member, left_out = (people.get(email=f"{name}@example.com") for name in ("u1", "u4"))
+    assert f"why={member.public_id}#why" in read(alice, recipients_page)
+    assert "In: the rule matches" in read(alice, f"{recipients_page}?why={member.public_id}")
+    assert "Not in: The person has not agreed" in read(alice, f"{recipients_page}?why={left_out.public_id}")
+    with transaction.atomic():
+        facts.ensure_people(scope=scope, people=[facts.Identity("late")], now=timezone.now())
+    stranger = read(alice, f"{recipients_page}?q=late")
+    assert "Not among the recipients" in stranger and "nobody here knew this person" in stranger
+    assert "Nobody found" in read(alice, f"{recipients_page}?q=nobody-at-all")
 
 
 def test_pages_of_a_template(alice: Client, scope: Scope, make_template: Any, make_people: Any) -> None:
@@ -161,7 +179,7 @@ def test_over_a_limit_the_page_has_working_ways_out(
     refused = alice.post(steps(scope, draft, "launch"), form)
     assert refused.status_code == 402 and "Not ready to launch" in refused.content.decode()
     text = read(alice, page_of(scope, draft))
-    assert "Upgrade to" in text and "Accept 1 over the limit" in text and "Narrow the audience" in text
+    assert "Upgrade to" in text and "Accept 1 over the limit" in text and "Reduce the audience to 2" in text
     assert "ask an owner" in read(browser_of(world.bob), page_of(scope, draft))
 
     accepted = {"kind": "accept_overage", "quantity": "1", "state_version": draft.state_version}

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from audiences.models import Person
 from audit.models import AuditEntry
-from campaigns import drafts, launch, preflight
+from campaigns import drafts, launch, preflight, recipients
 from campaigns.models import Campaign, State
 from campaigns.tests.conftest import MakeDraft, fresh
 from conftest import World
@@ -100,19 +101,19 @@ def test_launch_and_schedule_are_checked_against_their_own_period(
 def test_every_remedy_of_a_402_works_as_the_rest_call_that_it_names(
     api: Callable[..., Any], world: World, plan: Callable[..., None], make_draft: MakeDraft
 ) -> None:
-    """Upgrade, add-on, overage and waiting, each on a campaign of its own; afterwards the preflight passes."""
+    """Each way on a campaign of its own; afterwards the preflight passes."""
     plan("starter", at=datetime.now(UTC) - timedelta(minutes=5), included_email_volume=4)
     _fill(world.production, 2)
     client = api()
     found = set()
-    for kind in ("wait", "accept_overage", "add_on", "upgrade"):
+    for kind in ("wait", "reduce_audience", "accept_overage", "add_on", "upgrade"):
         draft = make_draft(f"By {kind}")
         where = f"/api/v1/campaigns/{draft.public_id}"
         refused = client.post(f"{where}/preflight")
         assert refused.status_code == 402
         way = next(way for way in refused.json()["remedies"] if way["kind"] == kind)
         action = way["action"]
-        headers = {"If-Match": f'"{draft.state_version}"'} if action["method"] == "PATCH" else {}
+        headers = {"If-Match": f'"{draft.state_version}"'} if action["path"].startswith(where) else {}
         call = {"PATCH": client.patch, "POST": client.post}[action["method"]]
         done = call(action["path"], action["body"], format="json", headers=headers)
         assert done.status_code in (200, 201), done.content
@@ -121,7 +122,9 @@ def test_every_remedy_of_a_402_works_as_the_rest_call_that_it_names(
         if kind == "add_on":
             plan("starter", at=datetime.now(UTC), included_email_volume=0)
             _fill(world.production, 9_996)
-    assert found == {"wait", "accept_overage", "add_on", "upgrade"}
+    assert found == {"wait", "reduce_audience", "accept_overage", "add_on", "upgrade"}
+    waiting = Campaign.objects.within(world.production).get(name="By wait")
+    assert (waiting.state, waiting.scheduled_at is not None) == ("scheduled", True)
 
 
 def test_waiting_by_a_click_proposes_the_first_time_that_fits(
@@ -142,6 +145,45 @@ def test_waiting_by_a_click_proposes_the_first_time_that_fits(
     assert waiting.scheduled_at is not None and waiting.scheduled_at > now
     assert preflight.rehearse(scope=scope, campaign=waiting, action="schedule", now=now).ready
     assert browser.post(f"{page}fix/", form | {"until": "soon"}).status_code == 422
+
+
+def test_a_click_reduces_the_audience_to_those_who_fit_and_the_rest_are_left_out_by_name(
+    scope: Scope,
+    now: datetime,
+    plan: Callable[..., None],
+    make_draft: MakeDraft,
+    launch_it: Callable[..., Campaign],
+    browser_of: Callable[..., Client],
+    world: World,
+) -> None:
+    """The audience and the volume are too small at once; both are cured by the one number that fits."""
+    draft = make_draft(people=5, consent=5)
+    plan("starter", at=now - timedelta(minutes=5), included_email_volume=4, audience_per_campaign=3)
+    browser, page = browser_of(world.alice), f"/{scope.path}/campaigns/{draft.public_id}/"
+
+    text = browser.get(page).content.decode()
+    assert "Reduce the audience to 3" in text
+    form = {"kind": "reduce_audience", "people": "3", "state_version": draft.state_version}
+    assert browser.post(f"{page}fix/", form).status_code == 302
+
+    reduced = fresh(draft)
+    assert reduced.total_cap == 3
+    entry = AuditEntry.objects.get(action="campaign.updated")
+    assert (entry.before, entry.after) == ({"totalCap": None}, {"totalCap": 3})
+    running = launch_it(reduced)
+    everybody = recipients.page(scope=scope, campaign=running, outcome="", after=None, size=9).rows
+    assert [(row.position, row.outcome, row.reason) for row in everybody] == [
+        (1, "pending", ""),
+        (2, "pending", ""),
+        (3, "pending", ""),
+        (4, "cancelled", "send_limit"),
+        (5, "cancelled", "send_limit"),
+    ]
+    for outcome, positions in (("pending", [1, 2, 3]), ("cancelled", [4, 5])):
+        found = recipients.page(scope=scope, campaign=running, outcome=outcome, after=None, size=9).rows
+        assert [row.position for row in found] == positions
+    known = Person.objects.within(scope).order_by("pk").values_list("public_id", flat=True)
+    assert [row.person for row in everybody] == list(known)
 
 
 def test_accepting_overage_says_who_when_and_how_much(

@@ -85,7 +85,7 @@ def campaign_delete(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
 
 @console_view(post="campaigns.write")
 def campaign_fix(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
-    """The buttons beside a blocking check: upgrade, add-on, accept overage, take the newer version."""
+    """The buttons beside a blocking check: upgrade, add-on, accept overage, fewer people, wait, newer version."""
     found = drafts.find(scope=request.scope, campaign_id=campaign)
     try:
         _fix(request, found)
@@ -104,6 +104,11 @@ def _fix(request: ConsoleRequest, campaign: Campaign) -> None:
     if kind == "wait":
         _edit(request, campaign, {"scheduled_at": _moment(request, "until"), "time_zone": scope.time_zone})
         notify(request, "The draft proposes that time. Schedule it when everything is in place.")
+        return
+    if kind == "reduce_audience":
+        people = _number(request, "people")
+        _edit(request, campaign, {"total_cap": people})
+        notify(request, f"At most {people:,} people get it: those you have known longest. The others are left out.")
         return
     request.access.require("billing.manage")
     if kind == "upgrade":

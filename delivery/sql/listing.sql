@@ -67,7 +67,8 @@ SELECT * FROM (
        AND m.position > %(after)s
      ORDER BY m.position LIMIT %(most)s)
     UNION ALL
-    (SELECT s.position, p.public_id, s.address, 10, 0::smallint, '', '', j.finished_at, NULL, 0::smallint
+    (SELECT s.position, p.public_id, s.address, 10, 0::smallint, '',
+            CASE WHEN s.position > j.total_cap THEN 'Behind the send limit' ELSE '' END, j.finished_at, NULL, 0::smallint
      FROM delivery_chunk c
      JOIN delivery_sendjob j ON j.id = c.job_id
      JOIN audiences_snapshotmember s ON s.taken_month = %(month)s AND s.snapshot_id = %(snapshot)s

@@ -350,6 +350,7 @@ def test_the_402_has_exactly_this_shape(growth: Subscription, reserve: Reserve, 
                 "kind": "reduce_audience",
                 "label": "Reduce the audience to 21,900",
                 "max": 21_900,
+                "change": {"totalCap": 21_900},
                 "resolves": ["audience_per_campaign", "included_email_volume"],
             },
             {
