@@ -98,7 +98,7 @@ class InboundEvent(models.Model):
 
     class State(models.TextChoices):
         RECEIVED = "received"
-        PROCESSING = "processing"
+        PROCESSING = "processing"  # its worker died; it is tried alone
         PROCESSED = "processed"
         IGNORED = "ignored"  # nothing here handles its type
         QUARANTINED = "quarantined"  # not an envelope, or another environment's
@@ -125,7 +125,7 @@ class InboundEvent(models.Model):
     sha256 = models.BinaryField(max_length=32)
     headers = models.JSONField(default=dict)
     state = models.CharField(max_length=12, choices=State, default=State.RECEIVED)
-    attempts = models.PositiveSmallIntegerField(default=0)  # counted and committed before the handler runs
+    attempts = models.PositiveSmallIntegerField(default=0)  # tries that ended; a try that runs is an InboundLease
     next_attempt_at = models.DateTimeField()  # while processing: when the lease ends
     handled_at = models.DateTimeField(null=True)
     error = models.TextField(default="")
@@ -174,6 +174,19 @@ class InboundEvent(models.Model):
     def is_ahead(self) -> bool:
         """Whether it claims a future, and so counts from its arrival (`registry.Event`)."""
         return self.occurred_at is not None and clocks.is_ahead(self.occurred_at, received_at=self.received_at)
+
+
+class InboundLease(models.Model):
+    """A batch of events that one worker holds (`leases`). Gone when they are settled, or when it runs out."""
+
+    id = models.BigAutoField(primary_key=True)
+    environment = models.ForeignKey(
+        "projects.Environment", models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    event_ids = ArrayField(models.BigIntegerField())  # of this environment: the claiming statement takes both
+    ends_at = models.DateTimeField()
+
+    objects = ScopedQuerySet.as_manager()
 
 
 class InboundConflict(models.Model):

@@ -1,7 +1,7 @@
 """Claim, handle, settle: an event's effects and the word `processed` commit together, or neither does.
 
-Attempts are committed before a handler runs. A batch that fails is rolled back and split until the bad event stands
-alone; it waits or parks, and the others go on.
+That somebody tries is committed before a handler runs (`leases`). A batch that fails is rolled back and split until the
+bad event stands alone; it waits or parks, and the others go on.
 """
 
 import logging
@@ -18,13 +18,13 @@ from audit import chain
 from lamba_campaigns.lib import sql
 from projects.access import scope_by_id
 from projects.scoping import SYSTEM, Scope
-from webhooks import catalog, envelope, registry, schemes
+from webhooks import catalog, envelope, leases, registry, schemes
 from webhooks.envelope import Malformed
+from webhooks.leases import LeaseLost
 from webhooks.models import InboundEvent
 from webhooks.registry import Event, NotYet, Unmatched
 
-BATCH_EVENTS_MAX = 500
-LEASE = timedelta(minutes=5)
+BATCH_EVENTS_MAX, BATCH_BYTES_MAX = 1_000, 8_388_608
 BUGS_MAX = 3  # tries of an event whose handler raises
 DEATHS_MAX = 3  # tries of an event whose worker dies
 TRANSIENT_MAX = 12  # tries while the database refuses
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A stored event that this worker holds by lease; `attempts` is the fence."""
+    """A stored event that this worker holds. `attempts` counts the try that begins."""
 
     id: int
     event_id: str
@@ -54,6 +54,7 @@ class Claim:
     attempts: int
     scheme: str = ""  # of a provider's endpoint whose bodies are no Lamba envelopes
     headers: Mapping[str, str] = field(default_factory=dict)  # kept for its reader
+    lease: int | None = None  # of its batch; None: abandoned once, so its row has a lease of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,10 @@ class Verdict:
     events: tuple[Event, ...] = ()  # what the handlers get: one, or as many as a provider put into one body
 
 
-class LeaseLost(Exception):
-    """Another worker claimed an event of this batch meanwhile: nothing of ours may commit."""
-
-
 def run(*, now: datetime) -> int:
     """One batch of every environment that has due events; how many events were claimed. Call it until it says 0."""
     with sql.durable():
+        leases.expire(now=now)
         due = [row[0] for row in sql.rows("webhooks", "due_environments", {"now": now})]
     claimed = sum(_run_environment(environment_id, now) for environment_id in due)
     audit_conflicts(now=now)
@@ -120,10 +118,12 @@ def audit_conflicts(*, now: datetime) -> int:
 
 def _run_environment(environment_id: int, now: datetime) -> int:
     scope = scope_by_id(environment_id)
-    claims = _claim("claim", environment_id, now)
+    claims = _held(
+        leases.take(environment_id=environment_id, limit=BATCH_EVENTS_MAX, bytes_max=BATCH_BYTES_MAX, now=now)
+    )
     if claims:
         _settle_batch(scope, claims, now)
-    abandoned = _claim("claim_abandoned", environment_id, now)
+    abandoned = _held(leases.take_abandoned(environment_id=environment_id, now=now))
     for claim in abandoned:
         if claim.attempts > DEATHS_MAX:
             error = f"{DEATH} {DEATHS_MAX} times while it handled this event."
@@ -133,16 +133,9 @@ def _run_environment(environment_id: int, now: datetime) -> int:
     return len(claims) + len(abandoned)
 
 
-def _claim(statement: str, environment_id: int, now: datetime) -> list[Claim]:
-    values = {
-        "environment_id": environment_id,
-        "now": now,
-        "lease_ends": now + LEASE,
-        "limit": BATCH_EVENTS_MAX,
-    }
-    with sql.durable():
-        found = sorted(sql.binary_rows("webhooks", statement, values))
-        foreign = _foreign_schemes({row[6] for row in found if row[2] == Source.PROVIDER})
+def _held(rows: Sequence[sql.Row]) -> list[Claim]:
+    """Claims in the order of arrival."""
+    foreign = _foreign_schemes({row[6] for row in rows if row[2] == Source.PROVIDER})
     return [
         Claim(
             id=number,
@@ -153,8 +146,9 @@ def _claim(statement: str, environment_id: int, now: datetime) -> list[Claim]:
             attempts=attempts,
             scheme=foreign.get(endpoint_id, ""),
             headers=headers or {},
+            lease=lease,
         )
-        for number, event_id, source, received_at, raw, attempts, endpoint_id, headers in found
+        for number, event_id, source, received_at, raw, attempts, endpoint_id, headers, lease in sorted(rows)
     ]
 
 
@@ -259,8 +253,13 @@ def _breach(event_type: str, data: Mapping[str, Any]) -> str:
 
 
 def _write(scope: Scope, verdicts: Sequence[Verdict], now: datetime) -> None:
+    """The verdicts of claims that are held by one lease, or of one that was abandoned."""
+    lease = verdicts[0].claim.lease
+    if lease is not None:
+        leases.let_go(lease=lease, event_ids=[each.claim.id for each in verdicts])
     values = {
         "now": now,
+        "leased": lease is not None,
         "ids": [each.claim.id for each in verdicts],
         "attempts": [each.claim.attempts for each in verdicts],
         "states": [str(each.state) for each in verdicts],

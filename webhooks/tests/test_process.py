@@ -13,9 +13,9 @@ from audit.models import AuditEntry
 from conftest import World
 from lamba_campaigns.lib.errors import Invalid, NotFound
 from projects.scoping import Actor, Scope
-from webhooks import endpoints, outbox, process, redrive, registry
+from webhooks import endpoints, leases, outbox, process, redrive, registry
 from webhooks.dead_letters import Selection
-from webhooks.models import InboundEvent
+from webhooks.models import InboundEvent, InboundLease
 from webhooks.registry import Event, NotYet
 from webhooks.tests.conftest import Sender
 
@@ -35,6 +35,11 @@ def one(scope: Scope, event_id: str = "evt_1") -> InboundEvent:
 def soon() -> datetime:
     """A moment after every arrival of the test: arrivals carry the real clock."""
     return datetime.now(UTC) + timedelta(seconds=1)
+
+
+def hold(scope: Scope, moment: datetime) -> int:
+    """How many events a worker took, that does nothing more."""
+    return len(leases.take(environment_id=scope.environment_id, limit=500, bytes_max=1_000_000, now=moment))
 
 
 def entries(scope: Scope, action: str) -> list[AuditEntry]:
@@ -224,13 +229,13 @@ def test_an_abandoned_event_is_taken_over_after_its_lease_and_a_killer_is_parked
     lamba.post(lamba.envelope(id="evt_1"))
     lamba.post(lamba.envelope(id="evt_2"))
     moment = soon()
-    process._claim("claim", scope.environment_id, moment)  # and the worker dies
+    hold(scope, moment)  # and the worker dies
 
     assert process.run(now=moment + timedelta(minutes=4)) == 0
     assert process.run(now=moment + timedelta(minutes=6)) == 1
     assert [event.id for event in seen] == ["evt_1"]
     for minutes in (12, 18):
-        process._claim("claim_abandoned", scope.environment_id, moment + timedelta(minutes=minutes))
+        leases.take_abandoned(environment_id=scope.environment_id, now=moment + timedelta(minutes=minutes))
     process.run(now=moment + timedelta(minutes=24))
 
     assert states(scope) == {"evt_1": "processed", "evt_2": "parked"}
@@ -238,17 +243,79 @@ def test_an_abandoned_event_is_taken_over_after_its_lease_and_a_killer_is_parked
 
 
 def test_a_worker_that_lost_its_lease_commits_nothing(lamba: Sender, scope: Scope, handler: Handler) -> None:
+    moment = soon()
+
     def overtaken(scope: Scope, events: Any) -> None:
         User.objects.create_user("effect")
-        InboundEvent.objects.within(scope).filter(event_id="evt_1").update(attempts=2)
+        leases.expire(now=moment + timedelta(minutes=6))
 
     handler("user.created", do=overtaken)
     lamba.post(lamba.envelope(id="evt_1"))
 
-    process.run(now=soon())
+    process.run(now=moment)
 
     assert User.objects.filter(username="effect").count() == 0
-    assert (one(scope).state, one(scope).attempts) == ("processing", 1)
+    assert (one(scope).state, one(scope).attempts) == ("received", 0)
+    assert [row.event_ids for row in InboundLease.objects.within(scope)] == [[one(scope).pk]]
+
+
+def test_a_worker_that_was_overtaken_over_an_abandoned_event_commits_nothing(
+    lamba: Sender, scope: Scope, handler: Handler
+) -> None:
+    moment = soon()
+
+    def overtaken(scope: Scope, events: Any) -> None:
+        User.objects.create_user("effect")
+        InboundEvent.objects.within(scope).filter(event_id="evt_1").update(attempts=3)
+
+    handler("user.created", do=overtaken)
+    lamba.post(lamba.envelope(id="evt_1"))
+    hold(scope, moment)
+
+    process.run(now=moment + timedelta(minutes=6))
+
+    assert User.objects.filter(username="effect").count() == 0
+    assert (one(scope).state, one(scope).attempts) == ("processing", 2)
+
+
+def test_what_one_worker_holds_no_other_gets(lamba: Sender, scope: Scope, handler: Handler) -> None:
+    handler("user.created")
+    for number in range(3):
+        lamba.post(lamba.envelope(id=f"evt_{number}"))
+    moment = soon()
+
+    first = leases.take(environment_id=scope.environment_id, limit=2, bytes_max=1_000_000, now=moment)
+    second = leases.take(environment_id=scope.environment_id, limit=2, bytes_max=1_000_000, now=moment)
+
+    assert [row[1] for row in (*first, *second)] == ["evt_0", "evt_1", "evt_2"]
+    assert hold(scope, moment) == 0
+    assert set(states(scope).values()) == {"received"}, "no event was written"
+
+
+def test_a_batch_is_bounded_in_bytes_and_has_one_event_at_least(lamba: Sender, scope: Scope) -> None:
+    for number in range(4):
+        lamba.post(lamba.envelope(id=f"evt_{number}", data={"filling": "x" * 1_000}))
+    moment = soon()
+
+    def taken(most: int) -> int:
+        return len(leases.take(environment_id=scope.environment_id, limit=9, bytes_max=most, now=moment))
+
+    assert [taken(1), taken(2_000)] == [1, 2]
+
+
+def test_what_is_settled_in_parts_leaves_no_lease(lamba: Sender, scope: Scope, handler: Handler) -> None:
+    def break_one(scope: Scope, events: Any) -> None:
+        if any(event.id == "evt_2" for event in events):
+            raise RuntimeError("two")
+
+    handler("user.created", do=break_one)
+    for number in range(5):
+        lamba.post(lamba.envelope(id=f"evt_{number}"))
+
+    process.run(now=soon())
+
+    assert states(scope) == {f"evt_{number}": "retry" if number == 2 else "processed" for number in range(5)}
+    assert not InboundLease.objects.within(scope).exists()
 
 
 def test_a_conflict_is_audited_once(lamba: Sender, scope: Scope) -> None:
