@@ -14,6 +14,7 @@ from django.db import OperationalError, connection
 
 from audiences import counting
 from audiences.exclusions import NOTHING, Exclusions
+from audiences.models import Person
 from audiences.rules.ast import Rule
 from audiences.rules.clock import Clock
 from audiences.rules.compile import compiled
@@ -81,6 +82,23 @@ def count(
         sample=_shown(asked, some, vocabulary, now),
         milliseconds=round(1000 * (time.perf_counter() - started)),
     )
+
+
+def somebody(*, scope: Scope, rule: Rule, channel: str, now: datetime) -> Person | None:
+    """The newest person that the rule matches and who can be contacted; None where nobody is found in a blink."""
+    vocabulary = load(scope)
+    asked = counting.Question(
+        scope, rule, channel, compiled(rule, scope=scope, now=now, vocabulary=vocabulary), vocabulary, now, NOTHING, ""
+    )
+    try:
+        with counting.budget(counting.QUICK_MILLISECONDS):
+            found = _some(asked)
+    except OperationalError as refusal:
+        if not counting.was_cancelled(refusal):
+            raise
+        return None
+    first: Person | None = Person.objects.within(scope).filter(pk=found[0][0]).first() if found else None
+    return first
 
 
 _Some = list[tuple[int, str]]  # person id, public id

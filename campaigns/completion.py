@@ -3,15 +3,27 @@
 from datetime import datetime
 from typing import Any, Final
 
-from audit import ledger, reconciliation
+from audit import chain, ledger, reconciliation
 from campaigns import books_outside, books_statements, drafts, holds, lifecycle
 from campaigns.lifecycle import ENDED, Action
 from campaigns.models import Campaign, State
-from delivery.models import JobState
+from delivery import causes
+from delivery.models import JobState, SendJob
+from lamba_campaigns.lib.errors import DomainError
 from lamba_campaigns.lib.sql import require_transaction
+from lamba_campaigns.web.problems import problem
 from projects.scoping import SYSTEM, Scope
+from webhooks import outbox
 
 EXCEPTIONS: Final = ("uncertain", "deferred", "rejected", "failed")
+
+
+class SelfStopped(DomainError):
+    """A rule about errors, bounces or complaints paused the campaign. It stands in `blockers` until it is resumed."""
+
+    code = "CAMPAIGN_STOPPED"
+    status = 409
+    title = "The campaign stopped itself"
 
 
 def settle(*, scope: Scope, campaign_id: str, now: datetime) -> Campaign | None:
@@ -76,9 +88,27 @@ def settle_pause(*, scope: Scope, campaign_id: str, reason: str, now: datetime) 
     action: Action | None = {State.PAUSING: "settle_pause", State.SENDING: "stop"}.get(State(campaign.state))  # type: ignore[assignment]
     if action is None or (action == "settle_pause" and campaign.job.state != JobState.PAUSED):
         return None
-    move = lifecycle.swap(scope=scope, campaign_id=campaign.pk, action=action, actor=SYSTEM, now=now)
+    blockers = [problem(_stopped(scope, campaign.job), trace="")] if campaign.job.stop_code else []
+    move = lifecycle.swap(scope=scope, campaign_id=campaign.pk, action=action, actor=SYSTEM, now=now, blockers=blockers)
     lifecycle.announce(scope=scope, move=move, actor=SYSTEM, now=now, reason=reason)
     return move.campaign
+
+
+def _stopped(scope: Scope, job: SendJob) -> SelfStopped:
+    """The rule that stopped the job, with what most of the failures say."""
+    cause = causes.commonest(scope=scope, job=job)
+    said = f"{job.stop_reason} Most failures say: {cause}" if cause else job.stop_reason
+    return SelfStopped(said, next_step="Mend the cause, then resume or cancel.", rule=job.stop_code, cause=cause)
+
+
+def tell_warning(*, scope: Scope, campaign_id: str, reason: str, now: datetime) -> None:
+    """The campaign goes on; its timeline and its endpoints know what to look at."""
+    require_transaction()
+    campaign = drafts.find(scope=scope, campaign_id=campaign_id)
+    subject = lifecycle.subject_of(campaign)
+    chain.record(scope=scope, actor=SYSTEM, action="campaign.warned", subject=subject, now=now, reason=reason)
+    data = lifecycle.event_data(campaign, reason, {})
+    outbox.publish(scope=scope, type="campaign.warned", data=data, now=now)
 
 
 def closing_facts(found: ledger.Balance) -> dict[str, Any]:

@@ -206,7 +206,7 @@ def pause(
 def resume(*, scope: Scope, actor: Actor, campaign_id: str, version: int | None, now: datetime) -> Campaign:
     """Sending goes on with whoever was not contacted yet."""
     who: Any = {"scope": scope, "actor": actor, "campaign_id": campaign_id}
-    with _moving("resume", version=version, now=now, **who) as move:
+    with _moving("resume", version=version, now=now, blockers=[], **who) as move:
         jobs.resume(scope=scope, job=move.campaign.job, now=now)
     return move.campaign
 
@@ -235,12 +235,13 @@ def _moving(
     version: int | None,
     now: datetime,
     reason: str = "",
+    **changes: Any,
 ) -> Iterator[lifecycle.Move]:
     """The campaign moved, under its lock, for what goes with the move; told as the last thing of the transaction."""
     campaign = drafts.find(scope=scope, campaign_id=campaign_id)
     with durable():
         move = lifecycle.swap(
-            scope=scope, campaign_id=campaign.pk, action=action, actor=actor, now=now, version=version
+            scope=scope, campaign_id=campaign.pk, action=action, actor=actor, now=now, version=version, **changes
         )
         yield move
         lifecycle.announce(scope=scope, move=move, actor=actor, now=now, reason=reason)
@@ -340,9 +341,8 @@ def _start(scope: Scope, campaign: Campaign, frozen: Snapshot, now: datetime) ->
         topic=campaign.topic,
         track_opens=campaign.track_opens,
         track_clicks=campaign.track_clicks,
-        pacing=pacing.frozen_of(campaign),
-        total_cap=campaign.total_cap,
         now=now,
+        **pacing.of_new_job(scope=scope, campaign=campaign),
     )
     move = lifecycle.swap(
         scope=scope,

@@ -80,7 +80,7 @@ def preview(*, scope: Scope, message: Message, person_id: str | None) -> Preview
     person = _person(scope, person_id)
     fields: Mapping[str, Any] = people.merge_fields(person) if person else {"person": _STAND_IN}
     content = templates.content_of(scope=scope, message=message)
-    problems = tuple(linting.lint(content, templates.KNOWN_FIELDS))
+    problems = tuple(linting.lint(content, templates.KNOWN_FIELDS, fields if person else None))
     shown = _render(content, fields)
     short = brief_previews.of(
         content, _with_stand_ins(fields, shown_paths(content)), unsubscribe_url=UNSUBSCRIBE_SAMPLE

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from audiences.models import Person
 from campaigns import templates
 from campaigns.checks import Check, Fix
 from campaigns.models import Campaign, Template
@@ -39,7 +40,8 @@ def channel(scope: Scope, campaign: Campaign, plan_name: str, plan_fixes: Sequen
     return Check("channel", "Channel on plan", "pass", f"{label}, {plan_name}")
 
 
-def template(scope: Scope, campaign: Campaign) -> Check:
+def template(scope: Scope, campaign: Campaign, person: Person | None) -> Check:
+    """The message is filled for `person`, somebody of the audience, or for a sample where there is nobody."""
     choose = Fix("edit", "Choose a template", "campaigns.write", {"section": "template"}, primary=True)
     version = campaign.template_version
     if version is None:
@@ -47,10 +49,11 @@ def template(scope: Scope, campaign: Campaign) -> Check:
     template = version.template
     if template.status == Template.Status.ARCHIVED:
         return Check("template", "Template", "block", f"{template.name} is archived.", fixes=(choose,))
-    wrong = [problem for problem in templates.lint(scope=scope, message=version) if problem.severity == "error"]
-    if wrong and not all(problem.pointer == "#/from_address" for problem in wrong):
+    found = templates.lint(scope=scope, message=version, person=person)
+    wrong = [each for each in found if each.severity == "error" and each.pointer != "#/from_address"]
+    if wrong:
         open_it = Fix("publish", "Open the template", "templates.write", {"template": template.public_id})
-        return Check("template", "Template", "block", wrong[0].detail, fixes=(open_it, choose))
+        return Check("template", "Template", "block", wrong[0].placed, fixes=(open_it, choose))
     count = len(version.variables)
     words = f"v{version.number}, {count} variable{'' if count == 1 else 's'}"
     if version.number < template.latest_number:

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import F
 
 from audiences import people
+from audiences.models import Person
 from audit import chain
 from campaigns.models import Channel, Template, TemplateVersion
 from campaigns.models.template import BODY_LENGTH_MAX, PREHEADER_LENGTH_MAX, SUBJECT_LENGTH_MAX
@@ -173,14 +174,19 @@ def archive(*, scope: Scope, actor: Actor, template_id: str, version: int, now: 
     return template
 
 
-def lint(*, scope: Scope, message: Message) -> list[linting.Problem]:
-    """Everything wrong or doubtful in the message, errors and warnings, in the order of the text."""
-    return linting.lint(content_of(scope=scope, message=message), KNOWN_FIELDS)
+def lint(*, scope: Scope, message: Message | TemplateVersion, person: Person | None = None) -> list[linting.Problem]:
+    """Everything wrong or doubtful in the message, errors and warnings, in the order of the text.
+
+    It is filled for `person`, or for a sample without traits.
+    """
+    fields = people.merge_fields(person) if person else None
+    return linting.lint(content_of(scope=scope, message=message), KNOWN_FIELDS, fields)
 
 
 def require_clean(*, scope: Scope, message: Message) -> None:
-    """Invalid when the message has errors. Warnings pass."""
-    errors = [problem for problem in lint(scope=scope, message=message) if problem.severity == "error"]
+    """Invalid when the message has errors, or can't be filled for the newest person here. Warnings pass."""
+    newest = Person.objects.within(scope).filter(erased_at=None).order_by("-pk").first()
+    errors = [each for each in lint(scope=scope, message=message, person=newest) if each.severity == "error"]
     if errors:
         raise Invalid(
             "The message can't be published as it is.",

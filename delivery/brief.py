@@ -1,7 +1,7 @@
 """Messages without a mail around them: a title, plain text, and the body as sanitised HTML. For all but mail."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -9,8 +9,10 @@ from liquid import BoundTemplate
 from liquid.exceptions import LiquidError
 
 from audiences.people import TRAITS_PREFIX
-from delivery import liquids, markup
-from delivery.rendering import Content, RenderFailed, nested, one_line
+from delivery import advice, liquids, locales, markup
+from delivery.harmless import NotHarmless
+from delivery.rendering import Content, RenderFailed, nested, one_line, variants_of
+from delivery.responsive import BadMjml
 
 COMPILED_KEPT = 64
 
@@ -26,15 +28,26 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """A template version, ready to be filled without a layout."""
+    """A template version, ready to be filled without a layout, in all its languages."""
 
     title: BoundTemplate
     html: BoundTemplate
     text: BoundTemplate
     traits: tuple[str, ...]
+    variants: tuple[tuple[str, "Brief"], ...] = ()
+
+    def in_locale(self, locale: Any) -> "Brief":
+        """The variant that somebody with this locale reads."""
+        found = dict(self.variants)
+        return found.get(locales.choose(locale, found), self)
 
     def render(self, fields: Mapping[str, Any], *, unsubscribe_url: str) -> Note:
-        data = nested(fields) | {"unsubscribe_url": unsubscribe_url}
+        """The message for one person, in their language. `fields` is `{"person": {…}}` or flat."""
+        data = nested(fields)
+        chosen = self.in_locale(data.get("person", {}).get("locale")) if self.variants else self
+        return chosen._filled(data | {"unsubscribe_url": unsubscribe_url})
+
+    def _filled(self, data: dict[str, Any]) -> Note:
         for name in self.traits:  # one that this person has not is nil, so that `default` can act
             data.setdefault("person", {}).setdefault("traits", {}).setdefault(name, None)
         try:
@@ -44,14 +57,19 @@ class Brief:
                 html=self.html.render(data).strip(),
             )
         except LiquidError as problem:
-            raise RenderFailed(str(problem).strip().partition("\n")[0][:300]) from None
+            raise RenderFailed(advice.said(problem)) from None
 
 
 @lru_cache(maxsize=COMPILED_KEPT)
 def compile(content: Content) -> Brief:
     """The content ready to fill. It was checked when its version was published, so a fault here fails the job."""
+    variants = tuple((locale, _compiled(each)) for locale, each in variants_of(content))
+    return replace(_compiled(content), variants=variants)
+
+
+def _compiled(content: Content) -> Brief:
     try:
-        html, text = markup.fragment(content.body)
+        html, text = markup.fragment(content.body, content.format)
         parts = liquids.plain.from_string(content.subject), liquids.plain.from_string(content.body)
         paths = {path for part in parts for path in part.global_variable_paths()}
         return Brief(
@@ -60,5 +78,5 @@ def compile(content: Content) -> Brief:
             text=liquids.plain.from_string(text),
             traits=tuple(sorted(path.split(".")[2] for path in paths if path.startswith(TRAITS_PREFIX))),
         )
-    except (LiquidError, markup.LostMark, markup.TooDense) as problem:
-        raise RenderFailed(str(problem).strip().partition("\n")[0][:300]) from None
+    except (LiquidError, markup.LostMark, markup.TooDense, BadMjml, NotHarmless) as problem:
+        raise RenderFailed(advice.first_line(problem)) from None

@@ -41,7 +41,7 @@ class MeasuredContext(RenderContext):
     def spend(self, steps: int) -> None:
         self.steps += steps
         if self.steps > STEPS_MAX:
-            raise TooMuchWork("the message takes too much work to fill", token=None)
+            raise TooMuchWork("The message takes too much work to fill", token=None)
 
     def loop(self, namespace: Mapping[str, object], forloop: Any) -> Any:
         """As before, and paid for all its rounds before the first."""
@@ -79,7 +79,7 @@ def _range(self: RangeLiteral, start: Any, stop: Any) -> range:
     """Bounded where it is made: `reversed`, `contains` and filters walk a range before any limit of loops is asked."""
     made = _range_of_liquid(self, start, stop)
     if made.stop - made.start > VALUE_ITEMS_MAX:
-        raise LoopIterationLimitError("a range is longer than a loop may be", token=None)
+        raise LoopIterationLimitError("A range is longer than a loop may be", token=None)
     return made
 
 
@@ -121,7 +121,7 @@ def require_size(value: Any) -> None:
 
 
 def refuse() -> None:
-    raise FilterArgumentError("a filter makes a value that is too large", token=None)
+    raise FilterArgumentError("A filter makes a value that is too large", token=None)
 
 
 def _steps(value: Any) -> int:

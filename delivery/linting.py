@@ -1,16 +1,27 @@
 """Everything wrong or doubtful in a message, with its place: errors stop publishing, warnings do not."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 from email_validator import EmailNotValidError, validate_email
 from liquid.exceptions import LiquidError
 
 from audiences.people import TRAITS_PREFIX
-from delivery import guards, liquids, markup
-from delivery.rendering import BODY_CHARS_MAX, BUILT_IN, LINE_CHARS_MAX, Content, compile, has_control, variants_of
+from delivery import advice, guards, liquids
+from delivery.rendering import (
+    BODY_CHARS_MAX,
+    BUILT_IN,
+    LINE_CHARS_MAX,
+    Content,
+    RenderFailed,
+    compile,
+    has_control,
+    nested,
+    page_of,
+    variants_of,
+)
 from delivery.secret_scan import secret_places
 from lamba_campaigns.lib.errors import Invalid
 
@@ -18,6 +29,9 @@ HTML_BYTES_WARN = 100_000  # Gmail cuts a message behind 102 kB
 SUBJECT_CHARS_WARN = 90
 FROM_NAME_CHARS_MAX = 120
 WRITTEN = ("subject", "preheader", "body", "text")
+_LINE = re.compile(r"Line (\d+): ")
+SAMPLE_LINK = "https://example.com/unsubscribe"
+_FIELDS = [field.name for field in fields(Content)]
 _IMAGE_WITHOUT_ALT = re.compile(r"!\[\s*\]\(|<img\b(?![^>]*\balt=)", re.IGNORECASE)
 _LOOKS_LIKE_LINK = re.compile(r"\[[^\]\n]{1,200}\]\((?P<target>[^)\n]*)\)?")
 _LINK_TITLE = re.compile(r'(?<!\s)\s+"[^"]*"$')
@@ -40,16 +54,16 @@ class Problem:
         """The detail, with its line where the field has several."""
         return (
             f"Line {self.line}: {self.detail}"
-            if self.line and self.pointer.endswith(("/body", "/text"))
+            if self.line and self.pointer.endswith(("/body", "/text", "/layout"))
             else self.detail
         )
 
 
-def lint(content: Content, known_fields: Collection[str]) -> list[Problem]:
+def lint(content: Content, known_fields: Collection[str], fields: Mapping[str, Any] | None = None) -> list[Problem]:
     """The findings in the order of the text; a version with errors must not be published.
 
     `known_fields` are paths; one that ends in `.*` knows everything below. Traits are always known: they differ from
-    person to person.
+    person to person. The message is really filled: with `fields`, or for a sample person without traits.
     """
     found = [*_lines(content), *_addresses(content), *_secrets(content)]
     try:
@@ -58,12 +72,19 @@ def lint(content: Content, known_fields: Collection[str]) -> list[Problem]:
         found += _unreadable(content, refused)
     else:
         found += [*_variables(content, known_fields), *_fallbacks(content), *_images(content), *_links(content)]
-        found += _size(content)
+        found += [*_size(content), *_unsubscribe(content)]
+        if not any(each.severity == "error" for each in found if each.pointer.removeprefix("#/") in WRITTEN):
+            found += _filled(content, fields or sample(known_fields))
     for locale, variant in variants_of(content):
-        inside = [each for each in lint(variant, known_fields) if each.pointer.removeprefix("#/") in WRITTEN]
+        inside = [each for each in lint(variant, known_fields, fields) if each.pointer.removeprefix("#/") in WRITTEN]
         found += [replace(each, pointer=f"#/variants/{locale}{each.pointer[1:]}") for each in inside]
-    order = {f"#/{field.name}": place for place, field in enumerate(fields(Content))}
+    order = {f"#/{name}": place for place, name in enumerate(_FIELDS)}
     return sorted(found, key=lambda each: (order.get(each.pointer, 99), each.line, each.column))
+
+
+def sample(known_fields: Collection[str]) -> dict[str, Any]:
+    """Somebody with a value in every field and without traits."""
+    return nested({path: "Ada" for path in known_fields if not path.endswith("*")} | {"person.traits": {}})
 
 
 def place_of(text: str, index: int) -> tuple[int, int]:
@@ -84,6 +105,9 @@ def _unreadable(content: Content, refused: Invalid) -> Iterator[Problem]:
     for each in refused.problems:
         name = each.pointer.removeprefix("#/")
         source = getattr(content, name, "")
+        if placed := _LINE.match(each.detail):
+            yield Problem(each.pointer, each.code, each.detail[placed.end() :], "error", int(placed[1]))
+            continue
         yield _at(name, source, _unreadable_at(source, each.code, each.detail), each.code, each.detail, "error")
 
 
@@ -135,7 +159,7 @@ def _addresses(content: Content) -> Iterator[Problem]:
 
 
 def _secrets(content: Content) -> Iterator[Problem]:
-    for name in (field.name for field in fields(content) if field.name != "variants"):
+    for name in (name for name in _FIELDS if name != "variants"):
         source = getattr(content, name)
         for secret, index in secret_places(source):
             detail = f"This looks like {secret}. Messages must not carry secrets."
@@ -147,7 +171,7 @@ def _variables(content: Content, known_fields: Collection[str]) -> Iterator[Prob
     below = (TRAITS_PREFIX, *(path[:-1] for path in known if path.endswith(".*")))
     for name in WRITTEN:
         source = getattr(content, name)
-        for path in sorted(set(liquids.plain.from_string(source).global_variable_paths())):
+        for path in sorted(liquids.parsed(source)[1]):
             if path not in known and not path.startswith(below):
                 detail = f"{{{{ {path} }}}} is not a field of a person here."
                 yield _at(name, source, guards.first_use(source, path), "unknown_variable", detail, "error")
@@ -156,7 +180,7 @@ def _variables(content: Content, known_fields: Collection[str]) -> Iterator[Prob
 def _fallbacks(content: Content) -> Iterator[Problem]:
     for name in WRITTEN:
         source = getattr(content, name)
-        paths = set(liquids.plain.from_string(source).global_variable_paths())
+        paths = liquids.parsed(source)[1]
         for path, index in guards.unguarded_outputs(source):
             if path in paths and path not in BUILT_IN and path != "person.email":
                 detail = f'{{{{ {path} }}}} may be empty. Give a fallback: {{{{ {path} | default: "there" }}}}'
@@ -187,7 +211,39 @@ def _links(content: Content) -> Iterator[Problem]:
 
 
 def _size(content: Content) -> Iterator[Problem]:
-    size = len(str(markup.build(content.body, content.preheader, content.from_name)[0]).encode())
+    size = len(page_of(content)[0].encode())
     if size > HTML_BYTES_WARN:
         detail = f"The HTML has {size:,} bytes; some mailboxes cut a message behind {HTML_BYTES_WARN:,}."
         yield Problem("#/body", "too_large", detail, "warning")
+
+
+def _unsubscribe(content: Content) -> Iterator[Problem]:
+    """Our own layout has the link; a layout of the operator's own and a page in MJML must show it themselves."""
+    if "unsubscribe_url" in liquids.parsed(page_of(content)[0])[1]:
+        return
+    where = "layout" if content.layout else "body"
+    detail = f'A message needs a way out. Write <a href="{{{{ unsubscribe_url }}}}">Unsubscribe</a> into the {where}.'
+    yield Problem(f"#/{where}", "no_unsubscribe", detail, "error")
+
+
+def _filled(content: Content, fields: Mapping[str, Any]) -> Iterator[Problem]:
+    """The message filled as it would be for one person: what only shows then is found here, not in a campaign."""
+    try:
+        compile(replace(content, variants="")).render(fields, unsubscribe_url=SAMPLE_LINK)
+    except RenderFailed as failed:
+        yield _failing_part(content, fields) or Problem("#/body", "cannot_be_filled", str(failed), "error")
+
+
+def _failing_part(content: Content, fields: Mapping[str, Any]) -> Problem | None:
+    """The text that can't be filled, with the place where it stopped."""
+    whole = compile(replace(content, variants=""))
+    data = whole.completed(nested(fields)) | dict.fromkeys(BUILT_IN, SAMPLE_LINK)
+    for name in WRITTEN:
+        source = getattr(content, name)
+        try:
+            liquids.parsed(source)[0].render(data)
+        except LiquidError as problem:
+            token = problem.token
+            index = token.start_index if token is not None else -1
+            return _at(name, source, index, "cannot_be_filled", advice.said(problem), "error")
+    return None

@@ -30,8 +30,9 @@ _CLOSINGS = {
     "comment": re.compile(r"\{%-?\s*endcomment\s*-?%\}"),
 }
 DATE_CHARS_MAX = 100
+PARSED_KEPT = 64
 _DATE_FORMAT = re.compile(r"(?:[^%]|%[-^#0_]?[A-Za-z%]){0,100}")  # no widths: `%999999999d` is a text of that length
-_TWO_DAYS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 2, 2, 3, 4, 5, tzinfo=UTC))
+_TWO_DAYS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2001, 2, 2, tzinfo=UTC))
 _LINK = re.compile(r"(https?://|mailto:|tel:)", re.IGNORECASE)
 REMOVED_TAGS = ("include", "render", "tablerow", "increment", "decrement", "liquid", "doc", "cycle", "ifchanged")
 REMOVED_FILTERS = ("safe", "escapejs", "base64_decode", "base64_encode", "base64_url_safe_decode",
@@ -164,3 +165,10 @@ def _environment(*, autoescape: bool) -> CampaignLiquid:
 
 escaping = _environment(autoescape=True)  # for HTML
 plain = _environment(autoescape=False)  # for the subject and the text part
+
+
+@lru_cache(maxsize=PARSED_KEPT)
+def parsed(source: str) -> tuple[liquid.BoundTemplate, frozenset[str]]:
+    """A plain text read once, with the paths that it asks for: a check of a message needs them again and again."""
+    template = plain.from_string(source)
+    return template, frozenset(template.global_variable_paths())

@@ -6,8 +6,9 @@ A mark that does not come back exactly once would change what the author wrote: 
 
 import html as html_module
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 import nh3
@@ -15,12 +16,19 @@ from css_inline import CSSInliner
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from delivery import harmless, plain_text, responsive
 from delivery.liquids import MARK
 
 SIGNS_MAX = 10_000
+BUILT_KEPT = 64
 _SIGNS = "[]*_~`|<&!"
 _WORD = re.compile(r"zqxm(\d+)mxqz")
-_ATTRIBUTE = re.compile(r'\b(href|src)="([^"]*)"')
+_ATTRIBUTE = re.compile(r"""\b(href|src)=(["'])(.*?)\2""", re.DOTALL)
+_SLOT = re.compile(r"\{\{-?\s*(content|preheader|sender)\s*-?\}\}")
+_CONTENT = re.compile(r"\{\{-?\s*content\s*-?\}\}")
+_PLACE = re.compile(r"\[\[(content|preheader|sender)\]\]")
+_BODY = re.compile(r"<body[^>]*>")
+_UNSEEN = "display:none;max-height:0;overflow:hidden"
 _BLOCK_MARKS = re.compile(r"<p[^>]*>\s*((?:zqxm\d+mxqz\s*)+)</p>")
 _BLANK_LINES = re.compile(r"(?<![ \t])[ \t]*\n(?:[ \t]*\n){2,}")  # from the start of a run alone: linear
 _TAG_ATTRIBUTES: dict[str, set[str]] = {
@@ -44,6 +52,14 @@ _cleaner = nh3.Cleaner(
     filter_style_properties=_STYLES,
     link_rel=None,
 )
+_page_cleaner = nh3.Cleaner(
+    tags=nh3.ALLOWED_TAGS | {"center", "font", "section"},
+    clean_content_tags={"script", "style", "title"},
+    attributes=_TAG_ATTRIBUTES,
+    url_schemes={"http", "https", "mailto", "tel"},
+    filter_style_properties=_STYLES,
+    link_rel=None,
+)
 _inliner = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 
 
@@ -51,33 +67,93 @@ class TooDense(Exception):
     """More signs of Markdown than any message needs: each costs a token, and lists of them are made to be slow."""
 
 
+class NoPlace(Exception):
+    """A layout without a place for the message."""
+
+
 class LostMark(Exception):
     """A Liquid mark stands where HTML does not allow text, such as inside a tag."""
 
 
-def build(body: str, preheader: str, sender: str) -> tuple[str, str]:
-    """The HTML page and the plain text, both Liquid templates, for a body that Liquid can parse."""
+@lru_cache(maxsize=BUILT_KEPT)
+def build(body: str, preheader: str, sender: str, layout: str = "", form: str = "markdown") -> tuple[str, str]:
+    """The HTML page and the plain text, both Liquid templates, for a body that Liquid can parse.
+
+    `layout` is a page of the operator's own around a Markdown body; a body in MJML is a page of its own.
+    """
+    _require_thin(body)
+    marks: list[str] = []
+    if form == "mjml":
+        page = _with_preheader(_mjml(body, marks), _take_out(preheader, marks))
+        text = plain_text.of_page(page)
+    else:
+        tokens, inside = _inside(body, marks)
+        text = "\n".join(_text(tokens))
+        if layout:
+            page = _in_layout(layout, inside, _take_out(preheader, marks), sender, marks)
+        else:
+            page = _page(inside, _take_out(preheader, marks), _take_out("{{ unsubscribe_url }}", marks), sender)
+    _require_every_mark(page, marks, repeated=form == "mjml" or bool(layout))
+    page = _guard_links(page, marks)
+    return _put_back(page, marks), _put_back(text, marks) + text_footer(sender)
+
+
+def fragment(body: str, form: str = "markdown") -> tuple[str, str]:
+    """The body alone, as HTML and as plain text, both Liquid templates: for channels without a mail layout."""
+    _require_thin(body)
+    marks: list[str] = []
+    if form == "mjml":
+        page = _mjml(body, marks)
+        inside, text = _page_cleaner.clean(page), plain_text.of_page(page)
+        return _put_back(_guard_links(inside, marks), marks), _put_back(text, marks)
+    tokens, inside = _inside(body, marks)
+    _require_every_mark(inside, marks)
+    return _put_back(_guard_links(inside, marks), marks), _put_back("\n".join(_text(tokens)), marks)
+
+
+def require_layout(layout: str) -> None:
+    """Returns when the layout can hold a message; else why not, with the line where that is known."""
+    marks: list[str] = []
+    _in_layout(layout, "<p>text</p>", "", "Sender", marks)
+
+
+def _require_thin(body: str) -> None:
     signs = sum(map(body.count, _SIGNS))
     if signs > SIGNS_MAX:
         raise TooDense(f"{signs:,} signs of Markdown ({' '.join(_SIGNS)}); a message may have {SIGNS_MAX:,}.")
-    marks: list[str] = []
-    tokens = _markdown().parse(_take_out(body, marks))
-    inside = _cleaner.clean(_markdown().renderer.render(tokens, _markdown().options, {}))
-    inside = _BLOCK_MARKS.sub(lambda match: _unwrapped(match[1], marks) or match[0], inside)
-    page = _page(inside, _take_out(preheader, marks), _take_out("{{ unsubscribe_url }}", marks), sender)
-    _require_every_mark(page, marks)
-    page = _guard_links(page, marks)
-    return _put_back(page, marks), _put_back("\n".join(_text(tokens)), marks) + text_footer(sender)
 
 
-def fragment(body: str) -> tuple[str, str]:
-    """The body alone, as HTML and as plain text, both Liquid templates: for channels without a mail layout."""
-    marks: list[str] = []
+def _inside(body: str, marks: list[str]) -> tuple[list[Token], str]:
     tokens = _markdown().parse(_take_out(body, marks))
     inside = _cleaner.clean(_markdown().renderer.render(tokens, _markdown().options, {}))
-    inside = _BLOCK_MARKS.sub(lambda match: _unwrapped(match[1], marks) or match[0], inside)
-    _require_every_mark(inside, marks)
-    return _put_back(_guard_links(inside, marks), marks), _put_back("\n".join(_text(tokens)), marks)
+    return tokens, _BLOCK_MARKS.sub(lambda match: _unwrapped(match[1], marks) or match[0], inside)
+
+
+def _mjml(source: str, marks: list[str]) -> str:
+    words = _take_out(source, marks, keep_lines=True)
+    harmless.require(words)
+    return responsive.page(words)
+
+
+def _with_preheader(page: str, preheader: str) -> str:
+    """What the inbox shows behind the subject; `mj-preview` says the same where the field is empty."""
+    return (
+        _BODY.sub(lambda match: f'{match[0]}<div style="{_UNSEEN}">{preheader}</div>', page, 1) if preheader else page
+    )
+
+
+def _in_layout(layout: str, inside: str, preheader: str, sender: str, marks: list[str]) -> str:
+    """The operator's page with the message in its place, styles inline."""
+    if len(_CONTENT.findall(layout)) != 1:
+        raise NoPlace("A layout holds {{ content }} exactly once.")
+    words = _take_out(_SLOT.sub(r"[[\1]]", layout), marks, keep_lines=True)
+    harmless.require(words)
+    page = responsive.page(words) if responsive.is_mjml(words) else words
+    if "[[content]]" not in page:
+        raise NoPlace("{{ content }} stands where a layout can't hold it. In MJML put it into mj-text or mj-raw.")
+    values = {"content": inside, "preheader": preheader, "sender": html_module.escape(_without_liquid(sender))}
+    page = _PLACE.sub(lambda match: values[match[1]], page)
+    return page if responsive.is_mjml(words) else _inliner.inline(page)
 
 
 def tidy(text: str) -> str:
@@ -85,10 +161,10 @@ def tidy(text: str) -> str:
     return _BLANK_LINES.sub("\n\n", text.replace("\r\n", "\n")).strip() + "\n"
 
 
-def _take_out(source: str, marks: list[str]) -> str:
+def _take_out(source: str, marks: list[str], *, keep_lines: bool = False) -> str:
     def replace(match: re.Match[str]) -> str:
         marks.append(match[0])
-        return f"zqxm{len(marks) - 1}mxqz"
+        return f"zqxm{len(marks) - 1}mxqz" + ("\n" * match[0].count("\n") if keep_lines else "")
 
     return MARK.sub(replace, source)
 
@@ -104,10 +180,11 @@ def _unwrapped(words: str, marks: Sequence[str]) -> str | None:
     return None
 
 
-def _require_every_mark(page: str, marks: Sequence[str]) -> None:
-    seen = [int(number) for number in _WORD.findall(page)]
+def _require_every_mark(page: str, marks: Sequence[str], *, repeated: bool = False) -> None:
+    """Once each; a page for several mail programs may say a value (never a tag) again in another way."""
+    seen = Counter(_WORD.findall(page))
     for number, mark in enumerate(marks):
-        if seen.count(number) != 1:
+        if seen[str(number)] != 1 and not (repeated and mark.startswith("{{") and seen[str(number)]):
             raise LostMark(f"{mark[:60]} stands where a message can't hold it. Move it into the text.")
 
 
@@ -115,7 +192,7 @@ def _guard_links(page: str, marks: list[str]) -> str:
     """Values that start an address may only be links that are safe to follow."""
 
     def guard(match: re.Match[str]) -> str:
-        name, value = match[1], match[2]
+        name, quote, value = match[1], match[2], match[3]
         static_before = False
         parts = []
         for part in re.split(r"(zqxm\d+mxqz)", value):
@@ -124,7 +201,7 @@ def _guard_links(page: str, marks: list[str]) -> str:
                 marks[int(word[1])] = _with_link_filter(marks[int(word[1])])
             static_before = static_before or bool(part and not word)
             parts.append(part)
-        return f'{name}="{"".join(parts)}"'
+        return f"{name}={quote}{''.join(parts)}{quote}"
 
     return _ATTRIBUTE.sub(guard, page)
 

@@ -15,7 +15,9 @@ from liquid import BoundTemplate
 from liquid.exceptions import LiquidError
 
 from audiences.people import TRAITS_PREFIX
-from delivery import liquids, locales, markup
+from delivery import advice, liquids, locales, markup
+from delivery.harmless import NotHarmless
+from delivery.responsive import BadMjml
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 
 BODY_CHARS_MAX = 100_000
@@ -39,6 +41,8 @@ class Content:
     reply_to: str = ""
     text: str = ""  # the plain-text part in Liquid; made from the body when empty
     variants: str = ""  # canonical JSON: locale -> {subject, preheader, body, text}
+    format: str = "markdown"  # of the body: markdown or mjml
+    layout: str = ""  # a page of the operator's own around a Markdown body; empty: ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Compiled:
         chosen = self.in_locale(whole.get("person", {}).get("locale"))
         if chosen is not self:
             return chosen.render(whole, unsubscribe_url=unsubscribe_url)
-        data = self._complete(whole) | {"unsubscribe_url": unsubscribe_url}
+        data = self.completed(whole) | {"unsubscribe_url": unsubscribe_url}
         try:
             return Rendered(
                 subject=one_line(self.subject.render(data)),
@@ -86,9 +90,9 @@ class Compiled:
                 text=markup.tidy(self.text.render(data)),
             )
         except LiquidError as problem:
-            raise RenderFailed(_first_line(problem)) from None
+            raise RenderFailed(advice.said(problem)) from None
 
-    def _complete(self, data: dict[str, Any]) -> dict[str, Any]:
+    def completed(self, data: dict[str, Any]) -> dict[str, Any]:
         """Traits differ from person to person: one that this person has not is nil, so that `default` can act."""
         for path in self.variables:
             if path.startswith(TRAITS_PREFIX):
@@ -123,33 +127,46 @@ def variants_of(content: Content) -> list[tuple[str, Content]]:
 
 def _compiled(content: Content) -> Compiled:
     problems: list[FieldProblem] = []
-    parts = {}
+    parts, asked = {}, dict[str, frozenset[str]]()
     for name in ("subject", "preheader", "body", *(["text"] if content.text.strip() else [])):
         try:
-            parts[name] = liquids.plain.from_string(getattr(content, name))
+            parts[name], asked[name] = liquids.parsed(getattr(content, name))
         except LiquidError as problem:
-            problems.append(FieldProblem(f"#/{name}", "liquid_syntax", _first_line(problem)))
+            problems.append(FieldProblem(f"#/{name}", "liquid_syntax", advice.first_line(problem)))
             continue
         for filter_name in sorted(set(parts[name].filter_names()) - set(liquids.plain.filters)):
             detail = f"There is no filter {filter_name!r} here."
             problems.append(FieldProblem(f"#/{name}", "unknown_filter", detail))
     if not problems:
         try:
-            html, text = markup.build(content.body, content.preheader, content.from_name)
+            html, text = page_of(content)
             if content.text.strip():
                 text = content.text.rstrip() + markup.text_footer(content.from_name)
+            filled = liquids.escaping.from_string(html)
+            asked["layout"] = frozenset(filled.global_variable_paths()) if content.layout else frozenset()
             return Compiled(
                 content=content,
                 subject=parts["subject"],
-                html=liquids.escaping.from_string(html),
+                html=filled,
                 text=liquids.plain.from_string(text),
-                variables=frozenset(path for part in parts.values() for path in part.global_variable_paths()),
+                variables=frozenset().union(*asked.values()),
             )
         except markup.TooDense as problem:
             problems.append(FieldProblem("#/body", "too_dense", str(problem)))
+        except markup.NoPlace as problem:
+            problems.append(FieldProblem("#/layout", "no_place", str(problem)))
+        except (BadMjml, NotHarmless) as problem:
+            name = "layout" if content.layout and content.format != "mjml" else "body"
+            code = "bad_mjml" if isinstance(problem, BadMjml) else "not_harmless"
+            problems.append(FieldProblem(f"#/{name}", code, f"Line {problem.line}: {problem}"))
         except (LiquidError, markup.LostMark) as problem:
-            problems.append(FieldProblem("#/body", "liquid_in_markup", _first_line(problem)))
+            problems.append(FieldProblem("#/body", "liquid_in_markup", advice.first_line(problem)))
     raise Invalid("The template can't be read.", next_step="Correct the places named.", problems=tuple(problems))
+
+
+def page_of(content: Content) -> tuple[str, str]:
+    """The HTML page and the plain text of a content, as Liquid."""
+    return markup.build(content.body, content.preheader, content.from_name, content.layout, content.format)
 
 
 def variables(content: Content) -> frozenset[str]:
@@ -180,7 +197,3 @@ def one_line(text: str) -> str:
 def has_control(text: str) -> bool:
     """Whether the text has a character that no header may hold, such as a line break."""
     return _CONTROL.search(text) is not None
-
-
-def _first_line(problem: Exception) -> str:
-    return str(problem).strip().partition("\n")[0][:300]

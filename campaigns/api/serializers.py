@@ -143,7 +143,7 @@ class CampaignRead(serializers.Serializer[Campaign]):
     snapshotId = serializers.CharField(source="snapshot.public_id", default=None)
     jobId = serializers.CharField(source="job.public_id", default=None)
     blockers = serializers.ListField(
-        child=serializers.DictField(), help_text="Why the last launch was refused, as problem documents."
+        child=serializers.DictField(), help_text="Why the last launch was refused, or what stopped it, as problem documents."
     )
     createdBy = serializers.CharField(source="created_by")
     updatedBy = serializers.CharField(source="updated_by")
@@ -227,6 +227,7 @@ class RecipientRead(serializers.Serializer[Any]):
     detail = serializers.CharField()
     tries = serializers.IntegerField()
     lastEventAt = serializers.DateTimeField(allow_null=True)
+    explain = serializers.CharField(help_text="Where to ask why this person is in or was left out.")
 
 
 class RecipientPage(serializers.Serializer[Any]):
