@@ -9,7 +9,7 @@ from audiences.rules.ast import Condition, Node, Rule, child_path
 from audiences.rules.clock import Clock
 from audiences.rules.explain import Truth
 from audiences.rules.operators import operator
-from audiences.rules.sentence import day_words, days_words, number_words, times_words, value_words
+from audiences.rules.sentence import campaign_words, day_words, days_words, number_words, times_words, value_words
 from audiences.rules.vocabulary import Vocabulary
 
 # What would let in somebody whom the rule matches, by the reason that keeps the person out.
@@ -97,6 +97,8 @@ def _words(condition: Condition, wanted: bool, clock: Clock, vocabulary: Vocabul
         times, days = map(int, condition.value)
         bound = "at least" if positive else "fewer than"
         return f"{asked.name} were {bound} {times_words(times)} in the last {days_words(days)}"
+    if chosen.takes == "campaign_days":
+        return f"the person had{'' if positive else ' not'} {campaign_words(asked, condition.value, vocabulary)}"
     verb = _VERBS[chosen.positive][0 if positive else 1]
     value = value_words(asked, chosen, condition.value, vocabulary)
     return " ".join(part for part in (asked.name, verb, value) if part)

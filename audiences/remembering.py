@@ -184,7 +184,7 @@ def _contacts(contacts: Sequence[sql.Row], until: datetime) -> dict[str, Any]:
         (3, "clicked", "last_clicked"),
     ):
         seen = [row for row in contacts if row[place] is not None and row[place] <= until]
-        found[key] = frozenset(row[0] for row in seen)
+        found[key] = {row[0]: row[place] for row in seen}
         found[latest] = max((row[place] for row in seen), default=None)
     return found
 

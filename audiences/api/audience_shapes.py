@@ -129,7 +129,7 @@ class ChoiceResponse(serializers.Serializer[Any]):
 class OperatorResponse(serializers.Serializer[Any]):
     op = serializers.CharField()
     words = serializers.CharField()
-    takes = serializers.CharField(help_text="nothing, one, many, range, days, day, days_range or times.")
+    takes = serializers.CharField(help_text="nothing, one, many, range, days, day, days_range, times or campaign_days.")
 
 
 class FieldResponse(serializers.Serializer[Any]):

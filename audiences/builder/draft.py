@@ -89,6 +89,8 @@ def first_values(condition: DraftCondition, vocabulary: Vocabulary, today: date)
     takes, asked = condition.chosen.takes, condition.asked
     if takes == "nothing":
         return ()
+    if takes == "campaign_days":
+        return (fields.ANY_CAMPAIGN, "30")
     if takes == "days":
         return ("30",)
     if takes == "day":

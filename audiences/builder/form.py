@@ -71,7 +71,7 @@ def _read_condition(node: str, data: QueryDict, vocabulary: Vocabulary, today: d
 
 def _given_values(node: str, data: QueryDict, chosen: Operator) -> tuple[str, ...]:
     values = [str(text).strip() for text in data.getlist(f"v.{node}")]
-    if chosen.takes in ("range", "days_range", "times"):
+    if chosen.takes in ("range", "days_range", "times", "campaign_days"):
         return (values[0] if values else "", data.get(f"w.{node}", "").strip())
     if chosen.takes == "many":
         lines = [line.strip() for text in values for line in text.split("\n")]
@@ -99,6 +99,9 @@ def _condition_json(condition: DraftCondition) -> dict[str, Any]:
         found |= {"field": fields.TRAIT_PREFIX + condition.trait, "type": asked.type}
     if takes == "nothing":
         return found
+    if takes == "campaign_days":
+        campaign, days = (*condition.values, "", "")[:2]
+        return found | {"value": [campaign, _value(days, asked, "days")]}
     values = [_value(text, asked, takes) for text in condition.values]
     if takes in ("many", "range", "days_range", "times"):
         return found | {"value": values}

@@ -105,8 +105,12 @@ def _row(node: DraftNode, parent: str, depth: int, joiner: str, showing: Showing
 def _condition_row(base: Row, condition: DraftCondition, vocabulary: Vocabulary) -> Row:
     asked, chosen = condition.asked, condition.chosen
     labels = vocabulary.choices(asked)
+    if chosen.takes == "campaign_days":
+        labels = {fields.ANY_CAMPAIGN: "Any campaign", **labels}
     labels |= {
-        value: vocabulary.label(asked, value) for value in condition.values if labels and value and value not in labels
+        value: vocabulary.label(asked, value)
+        for value in condition.values[: 1 if chosen.takes == "campaign_days" else None]
+        if labels and value and value not in labels
     }
     if asked.type == "boolean":
         labels = {"true": "yes", "false": "no"}
@@ -129,7 +133,7 @@ def _condition_row(base: Row, condition: DraftCondition, vocabulary: Vocabulary)
 
 
 def _widget(asked: fields.Field, chosen: Operator, has_choices: bool) -> str:
-    if chosen.takes in ("nothing", "days", "day", "times"):
+    if chosen.takes in ("nothing", "days", "day", "times", "campaign_days"):
         return chosen.takes
     if chosen.takes == "days_range":
         return "day_range"

@@ -140,7 +140,8 @@ class _Compiler:
         if asked.storage == "audience":
             return _any(self._nested(name) for name in _values(value))
         if asked.storage == "contacts":
-            return self._contacts(asked, _values(value))
+            within = _values(value)[1] if op == "within_last" else None
+            return self._contacts(asked, _values(value)[:1] if op == "within_last" else _values(value), within)
         if asked.storage == "events":
             return self._events(asked, _values(value))
         if asked.storage == "reached":
@@ -191,19 +192,21 @@ class _Compiler:
         parts = {path: inner.condition(condition) for path, condition in rule.conditions()}
         return _tree("", rule.root, parts.__getitem__)
 
-    def _contacts(self, asked: fields.Field, names: tuple[str, ...]) -> sql.Composable:
-        """One look into the primary key of contacts per campaign and person."""
+    def _contacts(self, asked: fields.Field, names: tuple[Any, ...], days: int | None) -> sql.Composable:
+        """One look into the primary key of contacts per campaign and person; of any campaign the latest moment."""
+        if names == (fields.ANY_CAMPAIGN,) and days is not None:
+            return self._moment(sql.SQL(fields.CATALOGUE[fields.LATEST[asked.key]].sql), "within_last", days)
         found = [each for name in names if (each := self.vocabulary.campaign(name)) is not None]
         if not found:
             return _FALSE
         shape: LiteralString = (
             "EXISTS (SELECT FROM audiences_contact AS c WHERE c.month = ANY({months})"
-            " AND c.subject_id = ANY({subjects}) AND c.person_id = p.id AND {kind})"
+            " AND c.subject_id = ANY({subjects}) AND c.person_id = p.id AND {when})"
         )
         return sql.SQL(shape).format(
             months=self.bind(sorted({each.month for each in found}), "date[]"),
             subjects=self.bind(sorted(each.number for each in found), "bigint[]"),
-            kind=sql.SQL(asked.sql),
+            when=self._moment(sql.SQL(asked.sql), "exists" if days is None else "within_last", days),
         )
 
     def _events(self, asked: fields.Field, value: tuple[Any, ...]) -> sql.Composable:

@@ -69,8 +69,10 @@ def holds(condition: Condition, facts: Facts, *, clock: Clock) -> bool:
     asked = fields.find(condition.field, condition.type)  # type: ignore[arg-type]
     chosen = operator(asked.type, condition.op) if asked else None
     assert asked is not None and chosen is not None, f"{condition} was never parsed"
+    if chosen.takes == "campaign_days":
+        return _contacted_within(asked, condition, facts, clock) != bool(chosen.negates)
     seen = seen_value(asked, facts, clock)
-    known = seen is not None and seen != frozenset()
+    known = _is_known(seen)
     positive = known and (chosen.positive == "exists" or _matches(asked, chosen.positive, condition.value, seen, clock))
     return positive != bool(chosen.negates)
 
@@ -92,6 +94,14 @@ def seen_value(asked: fields.Field, facts: Facts, clock: Clock) -> Any:
     return _local_day(found, clock) if asked.type == "date" else found
 
 
+def contacted_at(asked: fields.Field, condition: Condition, facts: Facts) -> datetime | None:
+    """When the person got, opened or clicked the campaign that a condition over a period names; of any, the last."""
+    assert isinstance(condition.value, tuple), f"{condition} was never parsed"
+    if condition.value[0] == fields.ANY_CAMPAIGN:
+        return facts.get(fields.LATEST[asked.key])
+    return (facts.get(asked.key) or {}).get(condition.value[0])
+
+
 def fold(text: str) -> str:
     """Lower case by Unicode's simple mapping: one letter stays one letter, as Postgres' pg_c_utf8 does it."""
     return "".join("i" if letter == "İ" else low if len(low := letter.lower()) == 1 else letter for letter in text)
@@ -104,7 +114,13 @@ def _node(path: str, node: Node, facts: Facts, clock: Clock, vocabulary: Vocabul
         if asked.storage == "audience":
             return _nested(path, node, facts, clock, vocabulary)
         value = seen_value(asked, facts, clock)
-        seen = _counted(node, value, clock) if asked.type == "events" else _seen_words(asked, value, clock, vocabulary)
+        if asked.type == "events":
+            seen = _counted(node, value, clock)
+        elif asked.type == "campaigns" and node.op.endswith("within_last"):
+            moment = contacted_at(asked, node, facts)
+            seen = moment_words(moment.astimezone(clock.zone)) if moment else "never"
+        else:
+            seen = _seen_words(asked, value, clock, vocabulary)
         truth = holds(node, facts, clock=clock)
         return Truth(path, truth, condition_words(node, vocabulary), seen, field=node.field)
     children = tuple(
@@ -131,7 +147,7 @@ def _group_holds(group: Group, children: tuple[Truth, ...]) -> bool:
 def _matches(asked: fields.Field, op: str, value: Any, seen: Any, clock: Clock) -> bool:
     wanted = value if isinstance(value, tuple) else (value,)
     if asked.type in ("set", "campaigns"):
-        return not seen.isdisjoint(wanted)
+        return not frozenset(seen).isdisjoint(wanted)
     if asked.type == "events":
         return _times(wanted, seen, clock) >= int(wanted[0])
     if asked.type == "boolean":
@@ -145,6 +161,18 @@ def _matches(asked: fields.Field, op: str, value: Any, seen: Any, clock: Clock) 
     if asked.type == "choice":
         return seen in wanted
     return _text_matches(op, [fold(str(each)) for each in wanted], fold(seen))
+
+
+def _contacted_within(asked: fields.Field, condition: Condition, facts: Facts, clock: Clock) -> bool:
+    moment = contacted_at(asked, condition, facts)
+    assert isinstance(condition.value, tuple), f"{condition} was never parsed"
+    if moment is None or moment > clock.now:
+        return False
+    return (clock.today - clock.day_of(moment)).days <= int(condition.value[1])
+
+
+def _is_known(seen: Any) -> bool:
+    return seen is not None and not (isinstance(seen, (frozenset, Mapping)) and not seen)
 
 
 def _times(wanted: tuple[Any, ...], seen: tuple[datetime, ...], clock: Clock) -> int:
@@ -216,7 +244,7 @@ def _decimal(number: int | float | Decimal) -> Decimal:
 
 
 def _seen_words(asked: fields.Field, seen: Any, clock: Clock, vocabulary: Vocabulary) -> str:
-    if seen is None or seen == frozenset():
+    if not _is_known(seen):
         return "none" if asked.type in ("set", "campaigns") else "not known"
     if asked.type in ("set", "campaigns"):
         return ", ".join(sorted(vocabulary.label(asked, name) for name in seen))

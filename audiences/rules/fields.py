@@ -142,14 +142,23 @@ _FIELDS = (
     Field("last_contacted", "Last contacted", "History", "moment", "column", "f.last_contacted_at"),
     Field("last_opened", "Last opened", "History", "moment", "column", "f.last_opened_at"),
     Field("last_clicked", "Last clicked", "History", "moment", "column", "f.last_clicked_at"),
-    Field("received", "Received", "History", "campaigns", "contacts", "TRUE", verb="received campaign", help="cmp_…"),
+    Field(
+        "received",
+        "Received",
+        "History",
+        "campaigns",
+        "contacts",
+        "c.contacted_at",
+        verb="received campaign",
+        help="cmp_…",
+    ),
     Field(
         "opened",
         "Opened",
         "History",
         "campaigns",
         "contacts",
-        "c.opened_at IS NOT NULL",
+        "c.opened_at",
         verb="opened campaign",
         help="cmp_…",
     ),
@@ -159,7 +168,7 @@ _FIELDS = (
         "History",
         "campaigns",
         "contacts",
-        "c.clicked_at IS NOT NULL",
+        "c.clicked_at",
         verb="clicked campaign",
         help="cmp_…",
     ),
@@ -183,6 +192,8 @@ _FIELDS = (
     Field("locale", "Locale", "Place", "text", "text", "p.locale", help="For example de or de-AT"),
     Field("time_zone", "Time zone", "Place", "text", "text", "p.time_zone", help="For example Europe/Berlin"),
 )
+ANY_CAMPAIGN = "any"  # instead of one campaign's id, where a condition is about a period
+LATEST: Mapping[str, str] = {"received": "last_contacted", "opened": "last_opened", "clicked": "last_clicked"}
 CATALOGUE: Mapping[str, Field] = {each.key: each for each in _FIELDS}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 FieldType = Literal["choice", "set", "text", "number", "moment", "date", "boolean", "campaigns", "audiences", "events"]
-Takes = Literal["nothing", "one", "many", "range", "days", "day", "days_range", "times"]
+Takes = Literal["nothing", "one", "many", "range", "days", "day", "days_range", "times", "campaign_days"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,11 @@ OPERATORS: Mapping[FieldType, tuple[Operator, ...]] = {
     ),
     "moment": (*_TIME, *_EXISTS),
     "date": (*_TIME, *_EXISTS),
-    "campaigns": _MEMBERSHIP,
+    "campaigns": (
+        *_MEMBERSHIP,
+        Operator("within_last", "within the last", "campaign_days"),
+        Operator("not_within_last", "not within the last", "campaign_days", "within_last"),
+    ),
     "audiences": _MEMBERSHIP,
     "events": (
         Operator("at_least_times", "at least", "times"),

@@ -162,6 +162,8 @@ def _value(given: dict[str, Any], asked: fields.Field, chosen: Operator, vocabul
             return _many(value, one)
         if chosen.takes == "times":
             return _times(value)
+        if chosen.takes == "campaign_days":
+            return _campaign_days(value, one)
         return _range(value, one) if chosen.takes in ("range", "days_range") else one(value)
     except _Wrong as wrong:
         raise _Wrong(wrong.code, wrong.detail, f"/value{wrong.where}") from None
@@ -190,6 +192,14 @@ def _times(value: Any) -> tuple[Scalar, ...]:
             detail = f"{_shown(each)} was given; a whole number from 1 to {most} is accepted."
             raise _Wrong("not_times", detail, f"/{index}")
     return (value[0], value[1])
+
+
+def _campaign_days(value: Any, one: Callable[[Any], Scalar]) -> tuple[Scalar, ...]:
+    if not isinstance(value, list) or len(value) != 2:
+        accepted = f'[campaign, days] is accepted, such as ["cmp_…", 30] or ["{fields.ANY_CAMPAIGN}", 30]'
+        raise _Wrong("not_campaign_days", f"{_shown(value)} was given; {accepted}.")
+    campaign = value[0] if value[0] == fields.ANY_CAMPAIGN else _at(0, one, value[0])
+    return (campaign, _at(1, _days, value[1]))
 
 
 def _at(index: int, one: Callable[[Any], Scalar], value: Any) -> Scalar:

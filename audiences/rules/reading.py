@@ -58,7 +58,7 @@ def told_beside(
         for key, place in (("received", 2), ("opened", 3), ("clicked", 4)):
             for row in about:
                 if row[place] is not None:
-                    found[row[0]][key] = found[row[0]].get(key, frozenset()) | {row[1]}
+                    found[row[0]].setdefault(key, {})[row[1]] = row[place]
     if "reached" in kinds:
         for person, stage, at in rows("audiences", "stages_of", params):
             found[person].setdefault("reached", {})[stage] = at

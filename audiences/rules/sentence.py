@@ -40,9 +40,23 @@ def condition_words(condition: Condition, vocabulary: Vocabulary = NO_VOCABULARY
     asked = fields.find(condition.field, condition.type)  # type: ignore[arg-type]
     chosen = operator(asked.type, condition.op) if asked else None
     assert asked is not None and chosen is not None, f"{condition} was never parsed"
+    if chosen.takes == "campaign_days":
+        return ("not " if chosen.negates else "") + campaign_words(asked, condition.value, vocabulary)
     words = _operator_words(asked, chosen)
     value = value_words(asked, chosen, condition.value, vocabulary)
     return " ".join(part for part in (asked.name, words, value) if part)
+
+
+def campaign_words(asked: fields.Field, value: Any, vocabulary: Vocabulary = NO_VOCABULARY) -> str:
+    """Such as: opened any campaign within the last 30 days."""
+    campaign, days = value
+    of_any = campaign == fields.ANY_CAMPAIGN
+    name = (
+        asked.name.replace("campaign", "any campaign")
+        if of_any
+        else f"{asked.name} {vocabulary.label(asked, campaign)}"
+    )
+    return f"{name} within the last {days_words(days)}"
 
 
 def day_words(day: date) -> str:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from audiences.rules.fields import CATALOGUE, CHANNEL_BITS, REACHED_PREFIX, TRAIT_TYPES, Field, find
+from audiences.rules.fields import ANY_CAMPAIGN, CATALOGUE, CHANNEL_BITS, REACHED_PREFIX, TRAIT_TYPES, Field, find
 from audiences.rules.operators import Operator, operators_of
 from audiences.rules.vocabulary import Contacted, Nested, Vocabulary
 
@@ -217,6 +217,9 @@ def conditions(draw: st.DrawFn, pool: Pool) -> dict[str, Any]:
 def _value_for(asked: Field, chosen: Operator, pool: Pool) -> st.SearchStrategy[Any]:
     if chosen.takes == "days":
         return st.sampled_from([0, 1, 2, 7, 30, 3650])
+    if chosen.takes == "campaign_days":
+        within = st.sampled_from([0, 1, 2, 7, 30])
+        return st.tuples(st.sampled_from([ANY_CAMPAIGN, *SUBJECTS]), within).map(list)
     if chosen.takes == "times":
         return st.tuples(st.integers(1, 3), st.sampled_from([1, 2, 7, 30])).map(list)
     days = st.sampled_from(pool.days).map(date.isoformat)

@@ -53,6 +53,14 @@ def test_a_nested_rule_reads_like_a_sentence() -> None:
         ({"field": "name", "op": "contains", "value": "Ana"}, "full name contains “Ana”"),
         ({"field": "consent", "op": "is", "value": "sms"}, "consent to contact is SMS"),
         ({"field": "trait.seats", "type": "number", "op": "at_least", "value": 1200}, "seats at least 1,200"),
+        (
+            {"field": "opened", "op": "within_last", "value": ["cmp_spring", 30]},
+            "opened campaign “Spring” within the last 30 days",
+        ),
+        (
+            {"field": "received", "op": "not_within_last", "value": ["any", 1]},
+            "not received any campaign within the last 1 day",
+        ),
         ({"field": "trait.beta", "type": "boolean", "op": "is_not", "value": True}, "beta is not yes"),
         (
             {"field": "country", "op": "is_one_of", "value": ["DE", "FR", "US", "AT", "CH", "NL"]},
