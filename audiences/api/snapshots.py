@@ -9,8 +9,9 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audiences import definitions, snapshot
+from audiences import definitions, explaining, snapshot
 from audiences.api import shapes
+from audiences.api.audience_shapes import ExplanationResponse
 from audiences.models import Snapshot
 from audiences.reasons import NUMBERS
 from lamba_campaigns.lib import ids
@@ -78,6 +79,28 @@ class SnapshotDetail(RestView):
     )
     def get(self, request: Request, snapshot_id: str) -> Response:
         return Response(shapes.snapshot_json(snapshot.get(scope=self.scope, public_id=snapshot_id)))
+
+
+class SnapshotExplanation(RestView):
+    permissions = {"GET": "people.read"}
+
+    @extend_schema(
+        tags=["Snapshots"],
+        operation_id="explainSnapshot",
+        parameters=[
+            SNAPSHOT,
+            OpenApiParameter("person", str, required=True, description="per_…, Lamba's user id, or an email address."),
+        ],
+        responses=ExplanationResponse,
+    )
+    def get(self, request: Request, snapshot_id: str) -> Response:
+        """Why this person is a member, was left out, or was never matched; also when the audience is deleted by now."""
+        taken = snapshot.get(scope=self.scope, public_id=snapshot_id)
+        asked = request.query_params.get("person", "").strip()
+        if not asked:
+            raise bad_query("person", "Who is meant? The parameter person is missing.", "Add ?person=per_….")
+        person = explaining.find_one(scope=self.scope, text=asked[:254])
+        return Response(explaining.as_json(explaining.explain_then(scope=self.scope, snapshot=taken, person=person)))
 
 
 class SnapshotMembers(RestView):

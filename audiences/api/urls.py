@@ -31,6 +31,7 @@ urlpatterns = [
     path("segments/<str:segment>/members", segments.SegmentMembers.as_view()),
     path("audiences/<str:audience>/snapshots", snapshots.AudienceSnapshots.as_view()),
     path("snapshots/<str:snapshot_id>", snapshots.SnapshotDetail.as_view()),
+    path("snapshots/<str:snapshot_id>/explain", snapshots.SnapshotExplanation.as_view()),
     path("snapshots/<str:snapshot_id>/members", snapshots.SnapshotMembers.as_view()),
     path("snapshots/<str:snapshot_id>/members.csv", snapshots.SnapshotMembersCsv.as_view()),
     path("snapshots/<str:snapshot_id>/diff", comparisons.SnapshotDiff.as_view()),

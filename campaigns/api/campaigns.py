@@ -302,7 +302,7 @@ class CampaignRecipients(RestView):
             after=pagination.cursor_number(request),
             size=pagination.page_size(request),
         )
-        items = [shapes.RecipientRead(recipients.as_json(row)).data for row in page.rows]
+        items = [shapes.RecipientRead(recipients.as_json(row, found)).data for row in page.rows]
         return Response({"items": items, "nextCursor": pagination.encode_cursor(page.next_after)})
 
 

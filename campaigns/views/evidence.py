@@ -16,6 +16,7 @@ from campaigns import books, books_reports, books_statements, books_waterfall, d
 from campaigns.models import Campaign
 from campaigns.views import pages
 from delivery.models import JobCounters
+from lamba_campaigns.lib.errors import NotFound
 from lamba_campaigns.web.console import ConsoleRequest, console_view, page, url
 
 RECIPIENTS_PAGE = 50
@@ -55,6 +56,7 @@ class BookRow:
 def campaign_recipients(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
     found = drafts.find(scope=request.scope, campaign_id=campaign)
     context = {"nav": "campaigns", "campaign": found, **recipients_context(request, found, size=RECIPIENTS_PAGE)}
+    context |= _why(request, found, context)
     if getattr(request, "htmx", False):
         return page(request, "campaigns/_recipients.html", context)
     return page(request, "campaigns/recipients.html", context)
@@ -199,6 +201,7 @@ def recipients_context(request: ConsoleRequest, campaign: Campaign, *, size: int
         "next_people": more,
         "first_people": f"{base}?outcome={outcome}" if after is not None else "",
         "recipients_url": base,
+        "why_url": f"{base}?{urlencode({'outcome': outcome, 'q': find, 'after': after or ''})}&why=",
     }
 
 
@@ -270,6 +273,22 @@ def _held(request: ConsoleRequest, campaign: Campaign) -> dict[str, int]:
         name: sum(getattr(row, account.ledger) for account in accounts)
         for name, accounts in recipients.OUTCOMES.items()
     }
+
+
+def _why(request: ConsoleRequest, campaign: Campaign, context: dict[str, Any]) -> dict[str, Any]:
+    """The answer for the person that the address asks about, or whom a search meant that the audience never matched."""
+    if context["people"] is None:
+        return {}
+    asked = request.GET.get("why", "").strip()[:254] or ("" if context["people"] else context["find"])
+    if not asked:
+        return {}
+    query = request.GET.copy()
+    query.pop("why", None)
+    try:
+        explanation = recipients.explain(scope=request.scope, campaign=campaign, text=asked)
+    except NotFound:
+        return {}
+    return {"explanation": explanation, "why_closed": f"{context['recipients_url']}?{query.urlencode()}"}
 
 
 def _position(text: str) -> int | None:
