@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from django.db import OperationalError, connection
 from django.db.models import QuerySet
@@ -33,6 +33,8 @@ from projects.scoping import SYSTEM, Actor, Scope
 
 FIELDS_MAX = 100
 EXPORT_PAGE = 2_000
+STEP_PEOPLE, STEPS_MAX = 5_000, 200  # between two signs of life of a freeze; each is a lock until it commits
+SEALING = 2**31 - 1  # told instead of a number of people, when everybody is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,14 @@ class Asked:
     purpose: str
     exclusions: Exclusions
     salt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freezing:
+    """Where a snapshot is while it is being taken. `written` people, in whole steps, are included so far."""
+
+    phase: Literal["matching", "writing", "sealing"]
+    written: int
 
 
 class TakeCancelled(Conflict):
@@ -108,6 +118,17 @@ def take(
         if not still_wanted():
             raise TakeCancelled(purpose)
         return taken
+
+
+def progress(*, scope: Scope, purpose: str) -> Freezing | None:
+    """How far whoever takes the snapshot of this purpose is right now; None where nobody is."""
+    found = sql.one("audiences", "freeze_progress", {"purpose": _lock_name(scope, purpose)})
+    if found is None:
+        return None
+    written = int(found[0])
+    if written == SEALING:
+        return Freezing("sealing", 0)
+    return Freezing("writing" if written else "matching", written)
 
 
 def cancel(*, scope: Scope, purpose: str) -> bool:
@@ -282,10 +303,13 @@ def _insert_members(
         kept={"truth": rule.truth, "fields": _fields(scope, asked.fields)},
         in_order=True,
     )
+    ((known,),) = statements.rows("people_in_table", params={})
+    step = max(STEP_PEOPLE, known // STEPS_MAX)
     with connection.cursor() as cursor, judging.planned(cursor):
-        cursor.execute(statement, {**params, **where})
+        cursor.execute(statement, {**params, **where, "step": step})
         ((watermark,),) = cursor.fetchall()
-        return str(watermark)
+    sql.rows("audiences", "tell_written", {"written": SEALING})
+    return str(watermark)
 
 
 def _summed(where: Mapping[str, Any]) -> list[sql.Row]:

@@ -87,8 +87,29 @@ inserted AS (
         CASE WHEN reason = 0 THEN included ELSE included - place END, reason, address,
         CASE WHEN reason = 0 THEN fields END
     FROM placed
+    -- Told while it runs: a lock that every session sees at once, and that goes with the transaction. 0x41465257 is AFRW.
+    WHERE CASE
+        WHEN reason = 0 AND included %% %(step)s = 0
+        THEN pg_try_advisory_xact_lock_shared(1095127639, included) IS NOT NULL
+        ELSE TRUE
+    END
 )
 SELECT pg_current_snapshot()::text
+
+-- name: tell_written
+SELECT pg_try_advisory_xact_lock_shared(1095127639, %(written)s)
+
+-- name: freeze_progress
+-- How far the holder of the purpose's lock is: 0 while it still matches, then how many people are written.
+SELECT coalesce((
+    SELECT max(told.objid::bigint)
+    FROM pg_locks AS told
+    WHERE told.locktype = 'advisory' AND told.classid = 1095127639 AND told.objsubid = 2 AND told.pid = taker.pid
+), 0)
+FROM pg_locks AS taker
+WHERE taker.locktype = 'advisory' AND taker.granted AND taker.objsubid = 2
+    AND taker.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND taker.classid = 1095978576 AND taker.objid::bigint = hashtext(%(purpose)s)::bigint & 4294967295
 
 -- name: sum_members
 -- The digest is summed over what was stored. Reading the rows again costs half of returning them from the INSERT.

@@ -175,6 +175,7 @@ def test_cancelling_in_the_middle_leaves_nothing(
         cursor.execute("LOCK TABLE audiences_personfacts IN ACCESS EXCLUSIVE MODE")  # the taker waits in the middle
         running = pool.submit(run)
         begun.wait(5)
+        assert _until(lambda: snapshot.progress(scope=scope, purpose="p") == snapshot.Freezing("matching", 0))
         assert _until(lambda: snapshot.cancel(scope=scope, purpose="p"))
         assert not snapshot.cancel(scope=scope, purpose="another")
         assert running.result(10) == "SNAPSHOT_CANCELLED"
@@ -199,6 +200,35 @@ def test_what_nobody_wants_any_more_is_not_kept(
         )
     assert not Snapshot.objects.within(scope).exists()
     assert not SnapshotMember.objects.within(scope).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_freeze_tells_others_how_many_are_written_and_nothing_of_it_stays(
+    scope: Scope, now: datetime, version: AudienceVersion, contactable: MakePerson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "STEP_PEOPLE", 2)
+    for number in range(5):
+        contactable(f"u{number}")
+    seen: list[Any] = []
+
+    def look() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT objid::bigint FROM pg_locks WHERE classid = 1095127639 ORDER BY objid::bigint")
+            seen.extend(row[0] for row in cursor.fetchall())
+        seen.append(snapshot.progress(scope=scope, purpose="p"))
+        seen.append(snapshot.progress(scope=scope, purpose="another"))
+        connection.close()
+
+    def still_wanted() -> bool:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(look).result(10)
+        return True
+
+    snapshot.take(
+        scope=scope, version=version, channel="email", fields=[], purpose="p", now=now, still_wanted=still_wanted
+    )
+    assert seen == [2, 4, snapshot.SEALING, snapshot.Freezing("sealing", 0), None]
+    assert snapshot.progress(scope=scope, purpose="p") is None
 
 
 def _until(found: Callable[[], bool]) -> bool:
