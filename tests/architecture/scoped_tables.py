@@ -99,9 +99,11 @@ WITHOUT_ENVIRONMENT_KEY: set[str] = {
     "delivery_jobminute",
     "delivery_message",
     "delivery_receipt",
+    "delivery_relayuse",
     "delivery_topicchoice",
     "webhooks_inboundconflict",
     "webhooks_inboundevent",
+    "webhooks_inboundlease",
 }
 
 PROOFS: dict[tuple[str, str], str] = {
