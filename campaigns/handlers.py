@@ -27,13 +27,22 @@ def follow_pause(scope: Scope, events: Sequence[Event]) -> None:
             completion.settle_pause(scope=scope, campaign_id=event.data["subject"], reason=reason, now=timezone.now())
 
 
+@handles("delivery.job_warned")
+def tell_warning(scope: Scope, events: Sequence[Event]) -> None:
+    """Say on the campaign, and to whoever listens, that one of its stop rules has passed its warn limit."""
+    for event in events:
+        if _is_ours(scope, event):
+            reason = str(event.data.get("reason", ""))
+            completion.tell_warning(scope=scope, campaign_id=event.data["subject"], reason=reason, now=timezone.now())
+
+
 def _is_ours(scope: Scope, event: Event) -> bool:
     return Campaign.objects.within(scope).filter(public_id=event.data["subject"]).exists()
 
 
 @handles("campaign.sent")
 def compare_with_lamba(scope: Scope, events: Sequence[Event]) -> None:
-    """What Lamba counted is held against our books, where its payload names a campaign of ours and a number."""
+    """What Lamba counted is held against our books. An event that names no campaign of ours parks as unmatched."""
     for event in events:
         if event.source == "lamba":
-            books_reports.note_lamba(scope=scope, event_id=event.id, data=event.data, now=timezone.now())
+            books_reports.note_lamba(scope=scope, event=event, now=timezone.now())

@@ -5,9 +5,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from campaigns.models import Campaign
+from delivery import defaults, stop_limits
 from delivery.pacing import calendar, rules
 from delivery.pacing.rules import EVERY_DAY, PAST, Rules
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
+from projects.scoping import Scope
 
 TOTAL_CAP_MAX: Final = 100_000_000
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -43,9 +45,15 @@ def resolve_pacing(
     return {"total_cap": cap, "sending_rules": kept}
 
 
-def frozen_of(campaign: Campaign) -> dict[str, Any]:
-    """What a job keeps."""
-    return rules.frozen(campaign.sending_rules, time_zone=campaign.time_zone)
+def effective(*, scope: Scope, campaign: Campaign) -> Rules:
+    """The rules of the campaign, and the environment's domain limits where it has none of its own."""
+    return defaults.with_domains(rules_of(campaign), scope=scope)
+
+
+def of_new_job(*, scope: Scope, campaign: Campaign) -> dict[str, Any]:
+    """What a job keeps of all that."""
+    found = effective(scope=scope, campaign=campaign)
+    return {"pacing": rules.kept(found), "stop_limits": found.stop_limits, "total_cap": campaign.total_cap}
 
 
 def sentences(found: Rules) -> list[str]:
@@ -60,7 +68,7 @@ def sentences(found: Rules) -> list[str]:
     if found.waves:
         said.append("at most " + ", ".join(f"{wave:,}" for wave in found.waves) + " a day, then everybody")
     said += [f"{domain}: {rate:,} a minute" for domain, rate in found.domains]
-    return said
+    return said + stop_limits.sentences(found.stop_limits)
 
 
 def past_words(found: Rules) -> str:

@@ -9,12 +9,22 @@ from campaigns import pacing
 from campaigns.models import Campaign
 from campaigns.pacing import TOTAL_CAP_MAX
 from delivery.pacing.rules import EVERY_DAY, PAST, Rules
+from delivery.stop_forms import (
+    STOP_NAMES,
+    STOP_PLACES,
+    StopFields,
+    domain_lines,
+    domains_of,
+    stop_initial,
+    stop_values,
+)
 from lamba_campaigns.lib.errors import FieldProblem
 
 DAYS: Final = list(zip(map(str, EVERY_DAY), ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), strict=True))
 ZONES: Final = [("environment", "In the time zone above"), ("recipient", "In each person's own time zone")]
 NAMES: Final = (
     "total_cap", "opens", "closes", "days", "quiet_from", "quiet_until", "zone", "past", "waves", "domain_limits",
+    *STOP_NAMES,
 )  # fmt: skip
 _FIELDS: Final = {
     "window/opens": "opens",
@@ -25,6 +35,7 @@ _FIELDS: Final = {
     "quietHours/until": "quiet_until",
     "quietHours": "quiet_until",
     "timeZone": "time_zone",
+    **{f"stopLimits/{pointer}": name for pointer, name in STOP_PLACES.items()},
 }
 
 
@@ -34,7 +45,7 @@ def _clock(label: str) -> forms.CharField:
     )
 
 
-class PacingFields(forms.Form):
+class PacingFields(StopFields):
     """Everything is optional: what is empty sends at any time, to everybody."""
 
     total_cap = forms.IntegerField(
@@ -87,13 +98,7 @@ class PacingFields(forms.Form):
         return [int(word) for word in words if word]
 
     def clean_domain_limits(self) -> dict[str, int]:
-        found = {}
-        for line in filter(str.strip, self.cleaned_data["domain_limits"].splitlines()):
-            domain, _, rate = line.strip().replace(":", " ").partition(" ")
-            if not (rate.strip().isascii() and rate.strip().isdigit() and len(rate.strip()) < 10):
-                raise forms.ValidationError(f"{line.strip()[:60]!r} is no domain with a number, such as gmail.com 600.")
-            found[domain] = int(rate)
-        return found
+        return domains_of(self.cleaned_data["domain_limits"])
 
 
 def pacing_initial(campaign: Campaign) -> dict[str, Any]:
@@ -110,7 +115,8 @@ def pacing_initial(campaign: Campaign) -> dict[str, Any]:
         "zone": "recipient" if found.local else "environment",
         "past": found.past,
         "waves": ", ".join(map(str, found.waves)),
-        "domain_limits": "\n".join(f"{domain} {rate}" for domain, rate in found.domains),
+        "domain_limits": domain_lines(found.limits),
+        **stop_initial(found.stop_limits),
     }
 
 
@@ -124,6 +130,7 @@ def pacing_values(values: dict[str, Any]) -> dict[str, Any]:
         "past": values.get("past") or "next_window",
         "waves": values.get("waves") or [],
         "domainLimits": values.get("domain_limits") or {},
+        "stopLimits": stop_values(values),
     }
     if opens or closes or (days and len(days) < len(EVERY_DAY)):
         span = {"opens": opens, "closes": closes} if opens or closes else {"opens": "00:00", "closes": "00:00"}

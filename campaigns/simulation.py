@@ -53,7 +53,7 @@ class Simulation:
 
 def simulate(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime) -> Simulation:
     """The plan of a draft that starts at `at`; of a campaign with a job, the plan for everybody who still waits."""
-    rules = pacing.rules_of(campaign)
+    rules = pacing.effective(scope=scope, campaign=campaign)
     taken, cap = None, campaign.total_cap
     if campaign.job is not None:
         groups, taken = remaining.by_turn(scope=scope, job=campaign.job), remaining.taken(job=campaign.job)

@@ -18,9 +18,9 @@ from campaigns.models import Template
 from campaigns.templates import Message
 from delivery import rendering, tokens
 from delivery.channels import email_channel
-from delivery.channels.base import ChannelDown, Outcome
+from delivery.channels.base import ChannelDown, NoRoom, Outcome
 from delivery.installation import OtherInstallation
-from delivery.mime import BadAddress, Letterhead
+from delivery.mime import BadAddress, Envelope, Letterhead
 from lamba_campaigns.lib.errors import DomainError, FieldProblem, Invalid
 from lamba_campaigns.lib.sql import durable
 from projects.scoping import Actor, Scope
@@ -94,16 +94,25 @@ def send(
             after={"mailboxes": len(batch), "version": template.latest_number},
         )
     try:
-        channel = email_channel(scope)
-        channel.ready()
-        outcomes: Sequence[Outcome] = channel.send_batch(batch).outcomes
+        outcomes = _sent(scope, batch)
     except (ChannelDown, OtherInstallation) as down:
         raise TrialNotSent(
             f"The mail provider takes nothing: {down}", next_step="Try again, or check the relay."
         ) from None
+    except NoRoom as full:
+        raise TrialNotSent(str(full), next_step="Try again in a moment.") from None
     return [
         Trial(address, each.kind, each.detail or each.code) for address, each in zip(addresses, outcomes, strict=True)
     ]
+
+
+def _sent(scope: Scope, batch: Sequence[Envelope]) -> Sequence[Outcome]:
+    channel = email_channel(scope)
+    try:
+        channel.ready()
+        return channel.send_batch(batch).outcomes
+    finally:
+        channel.leave()
 
 
 def own_address(actor: Actor) -> list[str]:

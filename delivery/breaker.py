@@ -1,18 +1,21 @@
 """Stop rules: a job that does harm pauses itself, says why, and goes on only when a person says so.
 
 Rates count final outcomes only: what waits for another attempt is neither good nor bad yet. A rule needs a number of
-messages before it speaks, and looks at the whole job and at every mailbox domain in it.
+messages before it speaks, looks at the whole job and at every mailbox domain in it, and warns once before it stops.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from psycopg.types.json import Jsonb
+
 from audit import chain
-from delivery import statements
+from delivery import defaults, statements, stop_limits
 from delivery.models import JobState, SendJob
+from delivery.stop_limits import Limit
 from lamba_campaigns.lib.sql import durable, require_transaction
 from projects.access import scope_by_id
 from projects.scoping import SYSTEM, Scope
@@ -24,25 +27,23 @@ JOBS_AT_ONCE_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Shares of what was attempted. `least` is how many messages it takes, `cases` how many of them went wrong."""
+    """Speaks from `least` messages on, when `cases` of them went wrong and their share passes its limit."""
 
     code: str
     words: str  # "12 % of … {words}"
-    warn: float
-    stop: float
     least: int
     cases: int
     domains: bool = True
 
 
-# Bounces: where providers begin to review and to block senders. Complaints: Gmail's and Yahoo's limits for bulk mail.
 RULES = (
-    Rule("complaint_rate", "were reported as spam", warn=0.001, stop=0.003, least=500, cases=5),
-    Rule("bounce_rate", "bounced", warn=0.05, stop=0.10, least=200, cases=20),
-    Rule("error_rate", "were refused or failed", warn=0.10, stop=0.25, least=200, cases=20),
+    Rule("complaint_rate", "were reported as spam", least=500, cases=5),
+    Rule("bounce_rate", "bounced", least=200, cases=20),
+    Rule("error_rate", "were refused or failed", least=200, cases=20),
     # a killed worker leaves one micro-batch uncertain: that alone must not stop a job
-    Rule("uncertain_rate", "may or may not have left", warn=0.05, stop=0.15, least=5_000, cases=750, domains=False),
+    Rule("uncertain_rate", "may or may not have left", least=5_000, cases=750, domains=False),
 )
+USUAL = stop_limits.combined()
 LEAST = min(rule.least for rule in RULES)
 
 
@@ -106,13 +107,13 @@ class Notes(defaultdict[str, Note]):
             statements.count("add_domains", where | columns)
 
 
-def judge(tallies: Iterable[Tally]) -> list[Finding]:
+def judge(tallies: Iterable[Tally], limits: Mapping[str, Limit] = USUAL) -> list[Finding]:
     """What the rules say, the gravest first."""
     found = [
         finding
         for tally in tallies
         for rule in RULES
-        if (rule.domains or not tally.domain) and (finding := _apply(rule, tally)) is not None
+        if (rule.domains or not tally.domain) and (finding := _apply(rule, limits[rule.code], tally)) is not None
     ]
     order = {rule.code: number for number, rule in enumerate(RULES)}
     return sorted(found, key=lambda each: (each.level != "stop", bool(each.domain), order[each.code]))
@@ -121,12 +122,18 @@ def judge(tallies: Iterable[Tally]) -> list[Finding]:
 def findings(*, scope: Scope, job: SendJob) -> list[Finding]:
     """What the rules say about a job now."""
     where = {"environment": scope.environment_id, "job": job.pk, "least": LEAST}
-    return judge(Tally(*row) for row in statements.rows("tallies", where))
+    limits = stop_limits.combined(defaults.of(scope=scope).stop_limits, job.stop_limits)
+    return judge([Tally(*row) for row in statements.rows("tallies", where)], limits)
 
 
 def check(*, scope: Scope, job: SendJob, now: datetime) -> Finding | None:
-    """Pause the job if a rule says stop: audited, published, once. Called outside transactions."""
-    gravest = next(iter(findings(scope=scope, job=job)), None)
+    """Pause the job if a rule says stop, write down what rules warn of: audited, published, each once. Called outside
+    transactions."""
+    found = findings(scope=scope, job=job)
+    for each in found:
+        if each.level == "warn":
+            _warn(scope, job, each, now)
+    gravest = next(iter(found), None)
     if gravest is None or gravest.level != "stop":
         return None
     with durable():
@@ -169,16 +176,36 @@ def begin_anew(*, scope: Scope, job_id: int) -> None:
         statements.count("forget_domains", where)
 
 
-def _apply(rule: Rule, tally: Tally) -> Finding | None:
+def _warn(scope: Scope, job: SendJob, found: Finding, now: datetime) -> None:
+    """The job shows it from now on, as it was when the limit was passed."""
+    shown = {"rule": found.code, "domain": found.domain, "detail": found.sentence, "at": now.isoformat()}
+    where = {"environment": scope.environment_id, "job": job.pk, "rule": found.code, "domain": found.domain}
+    with durable():
+        if not statements.count("warn_of_job", where | {"warning": Jsonb([shown])}):
+            return
+        chain.record(
+            scope=scope,
+            actor=SYSTEM,
+            action="delivery.warned",
+            subject=chain.Subject("job", job.public_id, job.title),
+            now=now,
+            after={"rule": found.code, "domain": found.domain, "cases": found.cases, "attempted": found.attempted},
+            reason=found.sentence,
+        )
+        data = {"job": job.public_id, "subject": job.subject, "reason": found.sentence}
+        outbox.publish(scope=scope, type="delivery.job_warned", data=data, now=now)
+
+
+def _apply(rule: Rule, limits: Limit, tally: Tally) -> Finding | None:
     cases = tally.cases(rule)
     if tally.attempted < rule.least or cases < rule.cases:
         return None
-    share = cases / tally.attempted
-    level: Level | None = "stop" if share >= rule.stop else "warn" if share >= rule.warn else None
+    share = 100 * cases / tally.attempted
+    level: Level | None = "stop" if share >= limits.stop else "warn" if share >= limits.warn else None
     if level is None:
         return None
     whose = f"to {tally.domain} " if tally.domain else ""
-    limit = rule.stop if level == "stop" else rule.warn
-    told = f"{share:.1%} of {tally.attempted:,} messages {whose}{rule.words} ({cases:,})"
-    sentence = f"{told}; the {level} limit is {limit:.1%}."
+    limit = limits.stop if level == "stop" else limits.warn
+    told = f"{share:.1f}% of {tally.attempted:,} messages {whose}{rule.words} ({cases:,})"
+    sentence = f"{told}; the {level} limit is {stop_limits.said(limit)}."
     return Finding(level, rule.code, tally.domain, cases, tally.attempted, sentence)

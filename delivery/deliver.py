@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from delivery import breaker, finishing, statements, tokens, windows
 from delivery.channels import email_channel, ways
-from delivery.channels.base import Channel, ChannelDown, Handed, Outcome
+from delivery.channels.base import Channel, ChannelDown, Handed, NoRoom, Outcome
 from delivery.channels.ways import Way
 from delivery.composing import Composer, composer_of
 from delivery.installation import OtherInstallation
@@ -63,16 +63,27 @@ def deliver(*, job_id: int, seconds: float = TURN_SECONDS_MAX, clock: Clock = ti
     until = time.monotonic() + seconds
     try:
         desk = _open(scope, job, clock)
-        while time.monotonic() < until:
-            desk.channel.ready()
-            if not _one_chunk(desk, until):
-                break
+        _work(desk, until)
     except (ChannelDown, OtherInstallation) as down:
         _hold(job, str(down), clock)
+    except NoRoom as full:
+        _log.info("%s The sweep rings again.", full)
     except LeaseLost as lost:
         _log.warning("Lost the lease on %s: its open window is uncertain.", lost)
     finishing.settle(scope=scope, job_id=job_id, now=clock())
     return time.monotonic() >= until
+
+
+def _work(desk: _Desk, until: float) -> None:
+    """Chunk after chunk, until the time is over or there is nothing to take."""
+    try:
+        while time.monotonic() < until:
+            desk.channel.ready()
+            if not _one_chunk(desk, until):
+                break
+    finally:
+        if isinstance(desk.channel, Channel):
+            desk.channel.leave()
 
 
 def _open(scope: Scope, job: SendJob, clock: Clock) -> _Desk:
@@ -108,6 +119,8 @@ def _step(
     until = time.monotonic() + OUTAGE_SECONDS_MAX
     while True:
         try:
+            if isinstance(desk.channel, Channel):
+                desk.channel.keep()
             more = time.monotonic() < turn_ends
             opened, wait = _close_and_open(desk, lease, window, outcomes, more=more)
         except (OperationalError, InterfaceError) as problem:

@@ -60,9 +60,11 @@ def create(
     track_clicks: bool = False,
     pacing: Mapping[str, Any] | None = None,
     total_cap: int | None = None,
+    stop_limits: Mapping[str, Any] | None = None,
 ) -> SendJob:
     """The job of `subject`: its book is open, every included member is pending in a chunk, the sweep will ring it.
-    Who stands behind `total_cap` is cancelled from the start; `pacing` is a document of `pacing.rules.frozen`.
+    Who stands behind `total_cap` is cancelled from the start; `pacing` is a document of `pacing.rules.frozen`, and
+    `stop_limits` one of that module.
 
     Calling it again for the same subject and snapshot returns the job that is there; another snapshot is a Conflict.
     """
@@ -86,6 +88,7 @@ def create(
         track_clicks=track_clicks,
         pacing=dict(pacing or {}),
         total_cap=total_cap,
+        stop_limits=dict(stop_limits or {}),
         created_at=now,
         created_by=actor.label[:200],
         next_ring_at=now,

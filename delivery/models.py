@@ -14,6 +14,8 @@ from delivery.accounts import EXCEPTIONAL
 from delivery.breaker_models import JobDomain as JobDomain
 from delivery.channel_models import ChannelSettings as ChannelSettings
 from delivery.channel_models import InboxItem as InboxItem
+from delivery.defaults_models import RelayUse as RelayUse
+from delivery.defaults_models import SendingDefaults as SendingDefaults
 from delivery.pacing.models import DomainPace as DomainPace
 from delivery.pacing.models import PaceDay as PaceDay
 from delivery.topic_models import Topic as Topic
@@ -66,6 +68,8 @@ class SendJob(ScopedModel):
     stop_code = models.CharField(max_length=20, default="", db_default="")  # the rule that paused it: breaker.RULES
     stop_reason = models.CharField(max_length=300, default="", db_default="")
     stop_base = models.JSONField(default=list, db_default=[])  # counts at the last resume after a stop; sql `tallies`
+    stop_limits = models.JSONField(default=dict, db_default={})  # the campaign's own, a document of `stop_limits`
+    warnings = models.JSONField(default=list, db_default=[])  # warn limits that it passed: rule, domain, detail, at
 
     class Meta(ScopedModel.Meta):
         constraints = [

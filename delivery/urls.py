@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from delivery import channel_views, consent_views, sent_views, suppression_views, views
+from delivery import channel_views, consent_views, defaults_views, sent_views, suppression_views, views
 
 urlpatterns = [
     path("jobs/<str:job>/messages/", views.job_messages, name="job-messages"),
@@ -22,6 +22,7 @@ urlpatterns = [
     path("settings/channels/", channel_views.channel_list, name="channel-list"),
     path("settings/channels/<str:channel>/", channel_views.channel_detail, name="channel-detail"),
     path("settings/channels/<str:channel>/disconnect/", channel_views.channel_disconnect, name="channel-disconnect"),
+    path("settings/sending/", defaults_views.sending_defaults, name="sending-defaults"),
     path("topics/", consent_views.topic_list, name="topic-list"),
     path("topics/<str:topic>/", consent_views.topic_detail, name="topic-detail"),
     path("topics/<str:topic>/archive/", consent_views.topic_archive, name="topic-archive"),

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import drafts, preflight, simulation
+from delivery.api.defaults import StopLimits
 from delivery.pacing.rules import DOMAIN_RATE_MAX, PAST, WAVE_MAX, WAVES_MAX, ZONES
 from lamba_campaigns.web.pagination import bad_query
 from lamba_campaigns.web.rest import RestView, StrictSerializer, validated
@@ -68,6 +69,7 @@ class SendingRules(StrictSerializer):
         required=False,
         help_text="Mailbox domain -> messages a minute. All campaigns of the environment share what a domain takes.",
     )
+    stopLimits = StopLimits(required=False, help_text="Instead of those of the environment.")
 
 
 class ZoneRead(serializers.Serializer[Any]):

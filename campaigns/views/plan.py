@@ -30,7 +30,7 @@ def campaign_plan(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
 def plan_context(scope: Scope, campaign: Campaign, *, shown: int | None = DAYS_SHOWN) -> dict[str, Any]:
     """The plan as cards show it; without `plan_days` where nobody is there to plan for."""
     now = timezone.now()
-    rules = pacing.rules_of(campaign)
+    rules = pacing.effective(scope=scope, campaign=campaign)
     words = pacing.sentences(rules)
     past = pacing.past_words(rules)
     context: dict[str, Any] = {"plan_rules": words, "plan_past": past, "plan_zone": rules.time_zone}

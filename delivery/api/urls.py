@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from delivery.api import channels, consent, inbox, jobs, mail, sent, suppression_files
+from delivery.api import channels, consent, defaults, inbox, jobs, mail, sent, suppression_files
 
 urlpatterns = [
     path("jobs/<str:job>", jobs.JobDetail.as_view()),
@@ -17,6 +17,7 @@ urlpatterns = [
     path("suppressions.csv", suppression_files.SuppressionExport.as_view()),
     path("channels", channels.ChannelList.as_view()),
     path("channels/<str:channel>", channels.ChannelDetail.as_view()),
+    path("sending-defaults", defaults.SendingDefaults.as_view()),
     path("inbox/tokens", inbox.InboxTokens.as_view()),
     path("topics", consent.TopicList.as_view()),
     path("topics/<str:topic>", consent.TopicDetail.as_view()),

@@ -27,6 +27,10 @@ class ChannelDown(Exception):
     """The provider takes nothing from anybody at the moment; the text is for the operator."""
 
 
+class NoRoom(Exception):
+    """Others use all that this process could open; they are working, so nothing is wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class Handed:
     """Outcomes in the order of the batch. `down` says why the whole channel seems unable to send, if so."""
@@ -40,7 +44,13 @@ class Channel(Protocol):
     """One way out. Used by one thread at a time."""
 
     def ready(self) -> None:
-        """Returns when something can be sent now; else ChannelDown. Asked before anybody is claimed."""
+        """Returns when something can be sent now; else ChannelDown, or NoRoom. Asked before anybody is claimed."""
+
+    def keep(self) -> None:
+        """Asked before each window: what is held for sending is still ours."""
+
+    def leave(self) -> None:
+        """Nothing is held any more. Asked at the end of a turn."""
 
     def send_batch(self, batch: Sequence[Envelope]) -> Handed:
         """One outcome for each message, in order, within a chunk's lease. What the other side does never raises."""

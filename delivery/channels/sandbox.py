@@ -18,6 +18,15 @@ class SandboxChannel:
         if self._allowed:
             self._world.ready()
 
+    def keep(self) -> None:
+        self._capture.keep()
+        if self._allowed:
+            self._world.keep()
+
+    def leave(self) -> None:
+        self._capture.leave()
+        self._world.leave()
+
     def send_batch(self, batch: Sequence[Envelope]) -> Handed:
         outcomes: dict[int, Outcome] = {}
         down = ""

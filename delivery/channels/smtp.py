@@ -40,6 +40,7 @@ class SmtpChannel:
         self._idle: list[tuple[float, Session]] = []
         self._pid = os.getpid()
         self._width = relay.connections  # halved when the relay says 421, one more after each calm while
+        self._allowed = relay.connections  # of this process: the relay is shared
         self._calm_from = 0.0
 
     def ready(self) -> None:
@@ -50,9 +51,19 @@ class SmtpChannel:
             return Handed([])
         return self._run(self._send(batch))
 
-    def close(self) -> None:
+    def keep(self) -> None:
+        """Nobody else decides about these connections: see `shared`."""
+
+    def allow(self, count: int) -> int:
+        """Use at most `count` connections from now on; how many are open then."""
+        self._allowed = count
+        return self._run(self._shrink(count))
+
+    def leave(self) -> None:
         """Say goodbye on every idle connection."""
-        self._run(self._close())
+        self._run(self._shrink(0))
+
+    close = leave
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with _lock:
@@ -64,16 +75,19 @@ class SmtpChannel:
         session = await self._take()
         self._give_back(session)
 
-    async def _close(self) -> None:
-        for _, session in self._idle:
+    async def _shrink(self, count: int) -> int:
+        """Between two batches all connections are idle."""
+        usable = [each for each in self._idle if not each[1].lost]
+        for _, session in usable[count:]:
             session.quit()
-        self._idle = []
+        self._idle = usable[:count]
         await asyncio.sleep(0)
+        return len(self._idle)
 
     async def _send(self, batch: Sequence[Envelope]) -> Handed:
         work = _Work(batch)
         self._widen()
-        count = min(self._width, -(-len(batch) // MESSAGES_PER_CONNECTION))
+        count = min(self._width, self._allowed, -(-len(batch) // MESSAGES_PER_CONNECTION))
         timer = asyncio.get_running_loop().call_later(BATCH_SECONDS_MAX, work.give_up)
         try:
             await asyncio.gather(*(self._connection(work) for _ in range(count)))

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from functools import lru_cache
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from delivery import stop_limits
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 
 Past = Literal["next_window", "skip", "send_now"]
@@ -20,12 +21,13 @@ ZONES: Final = ("environment", "recipient")
 EVERY_DAY: Final = (1, 2, 3, 4, 5, 6, 7)
 WAVES_MAX: Final = 31
 WAVE_MAX: Final = 100_000_000
-DOMAINS_MAX: Final = 50
+DOMAINS_MAX: Final = 50  # of one document; a job has those of its campaign and of its environment
 DOMAIN_RATE_MAX: Final = 1_000_000
+WHOLE_DAY: Final = {"opens": "00:00", "closes": "00:00"}  # how it is said that days have no hours
 OPEN_MINUTES_MIN: Final = 60  # of an open day: less is a mistake
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+")
-_KEYS: Final = frozenset({"zone", "timeZone", "window", "quietHours", "past", "waves", "domainLimits"})
+_KEYS: Final = frozenset({"zone", "timeZone", "window", "quietHours", "past", "waves", "domainLimits", "stopLimits"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Rules:
     past: Past = "next_window"
     waves: tuple[int, ...] = ()  # at most so many people on each sending day; no limit after the last
     domains: tuple[tuple[str, int], ...] = ()  # domain -> messages a minute
+    stops: tuple[tuple[str, float, float], ...] = ()  # stop rule -> percent at which it warns and stops
 
     @property
     def clocked(self) -> bool:
@@ -64,8 +67,18 @@ class Rules:
         return (self.clocked and self.local) or bool(self.domains)
 
     @property
+    def paced(self) -> bool:
+        """Whether anybody may have to wait for a turn."""
+        return self.clocked or bool(self.waves or self.domains)
+
+    @property
     def limits(self) -> dict[str, int]:
         return dict(self.domains)
+
+    @property
+    def stop_limits(self) -> dict[str, dict[str, float]]:
+        """A document of `stop_limits`."""
+        return {name: {"warn": warn, "stop": stop} for name, warn, stop in self.stops}
 
 
 def read(document: Mapping[str, Any], *, time_zone: str) -> Rules:
@@ -82,11 +95,36 @@ def read(document: Mapping[str, Any], *, time_zone: str) -> Rules:
 
 
 def frozen(document: Mapping[str, Any], *, time_zone: str) -> dict[str, Any]:
-    """The document that a job keeps: complete, in one spelling; {} when nothing is ruled."""
-    rules = read(document, time_zone=time_zone)
-    if not (rules.clocked or rules.waves or rules.domains):
+    """The document that a job keeps: see `kept`."""
+    return kept(read(document, time_zone=time_zone))
+
+
+def kept(rules: Rules) -> dict[str, Any]:
+    """What a job keeps: complete, in one spelling; {} when nobody has to wait for a turn."""
+    return as_document(replace(rules, stops=())) | {"timeZone": rules.time_zone} if rules.paced else {}
+
+
+def limited(rules: Rules, domains: Mapping[str, int]) -> Rules:
+    """With these limits for domains that the rules themselves do not limit."""
+    return replace(rules, domains=tuple(sorted({**domains, **rules.limits}.items()))) if domains else rules
+
+
+def read_domains(document: Any, *, problems: list[FieldProblem], pointer: str = "#/domainLimits") -> dict[str, int]:
+    """Domain -> messages a minute, in one spelling; every wrong place is added to `problems`."""
+    given = document or {}
+    if not isinstance(given, Mapping) or len(given) > DOMAINS_MAX:
+        detail = f"Name at most {DOMAINS_MAX} domains with messages a minute."
+        problems.append(FieldProblem(pointer, "shape", detail))
         return {}
-    return as_document(rules) | {"timeZone": rules.time_zone}
+    found = {str(domain).strip().lower(): rate for domain, rate in given.items()}
+    for domain, rate in found.items():
+        if not _DOMAIN.fullmatch(domain):
+            detail = f"{domain[:80]!r} is no domain, such as gmail.com."
+            problems.append(FieldProblem(pointer, "invalid", detail))
+        elif not isinstance(rate, int) or isinstance(rate, bool) or not 1 <= rate <= DOMAIN_RATE_MAX:
+            detail = f"Use 1 to {DOMAIN_RATE_MAX:,} messages a minute."
+            problems.append(FieldProblem(f"{pointer}/{domain}", "range", detail))
+    return dict(sorted(found.items()))
 
 
 def as_document(rules: Rules) -> dict[str, Any]:
@@ -95,7 +133,7 @@ def as_document(rules: Rules) -> dict[str, Any]:
     window = {"opens": _said(rules.window.start), "closes": _said(rules.window.end)} if rules.window else None
     quiet = {"from": _said(rules.quiet.start), "until": _said(rules.quiet.end)} if rules.quiet else None
     if window is not None or rules.days != EVERY_DAY:
-        window = (window or {"opens": "00:00", "closes": "00:00"}) | {"days": list(rules.days)}
+        window = (window or WHOLE_DAY) | {"days": list(rules.days)}
     return {
         "zone": "recipient" if rules.local else "environment",
         "window": window,
@@ -103,6 +141,7 @@ def as_document(rules: Rules) -> dict[str, Any]:
         "past": rules.past,
         "waves": list(rules.waves),
         "domainLimits": dict(rules.domains),
+        **({"stopLimits": rules.stop_limits} if rules.stops else {}),
     }
 
 
@@ -141,6 +180,7 @@ class _Reader:
             past=self._choice("past", tuple(PAST)),  # type: ignore[arg-type]
             waves=self._waves(),
             domains=self._domains(),
+            stops=self._stops(),
         )
         self._require_open(rules)
         return rules
@@ -161,6 +201,9 @@ class _Reader:
             self._refuse("window/days", "range", "Days go from 1 (Monday) to 7 (Sunday).")
         found = self._span("window", "opens", "closes")
         whole = found is not None and found.start == found.end
+        if found is not None and whole and (wanted == EVERY_DAY or found.start != time()):
+            detail = "It closes when it opens. Leave the window out to send at any hour; with days, use 00:00 twice."
+            self._refuse("window/closes", "empty", detail)
         return None if whole else found, wanted
 
     def _span(self, key: str, start: str, end: str) -> Span | None:
@@ -196,17 +239,15 @@ class _Reader:
         return tuple(given)
 
     def _domains(self) -> tuple[tuple[str, int], ...]:
-        given = self.document.get("domainLimits") or {}
-        if not isinstance(given, Mapping) or len(given) > DOMAINS_MAX:
-            self._refuse("domainLimits", "shape", f"Name at most {DOMAINS_MAX} domains with messages a minute.")
-            return ()
-        found = {str(domain).strip().lower(): rate for domain, rate in given.items()}
-        for domain, rate in found.items():
-            if not _DOMAIN.fullmatch(domain):
-                self._refuse("domainLimits", "invalid", f"{domain[:80]!r} is no domain, such as gmail.com.")
-            elif not isinstance(rate, int) or isinstance(rate, bool) or not 1 <= rate <= DOMAIN_RATE_MAX:
-                self._refuse(f"domainLimits/{domain}", "range", f"Use 1 to {DOMAIN_RATE_MAX:,} messages a minute.")
-        return tuple(sorted(found.items())) if not self.problems else ()
+        found = read_domains(
+            self.document.get("domainLimits"), problems=self.problems, pointer="#/sendingRules/domainLimits"
+        )
+        return tuple(found.items()) if not self.problems else ()
+
+    def _stops(self) -> tuple[tuple[str, float, float], ...]:
+        given = self.document.get("stopLimits")
+        found = stop_limits.read(given, pointer="#/sendingRules/stopLimits", problems=self.problems)
+        return tuple((name, values["warn"], values["stop"]) for name, values in found.items())
 
     def _require_open(self, rules: Rules) -> None:
         if self.problems or not rules.quiet:
@@ -250,4 +291,5 @@ def _plain(value: Any) -> Any:
 @lru_cache(maxsize=256)
 def _parsed(document: Any) -> Rules:
     plain = _plain(document)
-    return read(plain, time_zone=plain["timeZone"])
+    rules = read(plain | {"domainLimits": {}}, time_zone=plain["timeZone"])
+    return limited(rules, plain["domainLimits"])

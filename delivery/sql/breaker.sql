@@ -32,10 +32,16 @@ SET state = 'pausing', state_version = state_version + 1, pause_asked_at = %(now
     stop_code = %(code)s, stop_reason = %(reason)s
 WHERE id = %(job)s AND environment_id = %(environment)s AND state = 'sending'
 
+-- name: warn_of_job
+-- Once for each rule and domain, whoever finds it first.
+UPDATE delivery_sendjob SET warnings = warnings || %(warning)s::jsonb
+WHERE id = %(job)s AND environment_id = %(environment)s AND state = 'sending'
+  AND NOT warnings @> jsonb_build_array(jsonb_build_object('rule', %(rule)s::text, 'domain', %(domain)s::text))
+
 -- name: begin_tallies_anew
 -- An operator resumed what had stopped: only what happens from now on may stop it again.
 UPDATE delivery_sendjob j
-SET stop_code = '', stop_reason = '', stop_base = jsonb_build_array(
+SET stop_code = '', stop_reason = '', warnings = '[]', stop_base = jsonb_build_array(
     b.accepted + b.delivered + b.bounced + b.rejected + b.failed + b.uncertain, b.rejected + b.failed, b.bounced,
     b.complained, b.uncertain)
 FROM delivery_jobcounters b

@@ -14,11 +14,13 @@ from aiosmtpd.controller import Controller
 from django.db import connection, transaction
 
 from audiences.models import Audience, AudienceVersion, Snapshot
+from benchmarks import _sink
 from delivery import deliver as engine
 from delivery import jobs
 from delivery.channels import smtp
 from delivery.models import JobCounters, Message, SendJob
 from delivery.rendering import Content
+from delivery.tests import nursery
 from projects.scoping import Actor, Scope
 
 MONTH = date(2026, 11, 1)
@@ -99,6 +101,22 @@ def postbox(settings: Any) -> Iterator[Postbox]:
     yield box
     smtp.channel(settings.EMAIL_URL).close()
     server.stop()
+
+
+@pytest.fixture
+def sink(settings: Any) -> Iterator[_sink.Handle]:
+    """A process that takes every mail and counts."""
+    with _sink.running() as found:
+        settings.EMAIL_URL = settings.CAPTURE_URL = found.url
+        yield found
+        smtp.channel(found.url).close()
+
+
+@pytest.fixture
+def start(sink: _sink.Handle, database_url: str) -> Iterator[Callable[[SendJob], int]]:
+    """start(job) -> the pid of a new worker that sends to the sink."""
+    with nursery.running(database_url=database_url, mail_url=sink.url) as worker:
+        yield worker
 
 
 PEOPLE = """

@@ -7,13 +7,10 @@ few of every run; hundreds take minutes.
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,127 +19,17 @@ from django.db import connection, transaction
 from audit import ledger
 from benchmarks import _sink
 from delivery import deliver as engine
-from delivery import evidence, finishing, jobs, leases, ringing, tokens, windows
+from delivery import finishing, jobs, ringing, windows
 from delivery.channels import smtp
-from delivery.models import Chunk, Message, SendJob
+from delivery.models import SendJob
 from delivery.tests.conftest import Postbox, counters, state
+from delivery.tests.workshop import agree, at_work, end_leases, finish, gone, open_windows, until
 from projects.scoping import Actor, Scope
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("LAMBA_FAULT_KILLS", "5"))
 SEED = int(os.environ.get("LAMBA_FAULT_SEED", "0")) or random.randrange(10**6)
 MESSAGES_PER_KILL = 1_500
-
-
-@pytest.fixture
-def sink(settings: Any) -> Iterator[_sink.Handle]:
-    with _sink.running() as found:
-        settings.EMAIL_URL = settings.CAPTURE_URL = found.url
-        yield found
-        smtp.channel(found.url).close()
-
-
-@pytest.fixture
-def start(sink: _sink.Handle, database_url: str) -> Iterator[Callable[[SendJob], int]]:
-    """start(job) -> the pid of a new worker that sends to the sink."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": database_url,
-        "DJANGO_SETTINGS_MODULE": "lamba_campaigns.settings",
-        "EMAIL_URL": sink.url,
-        "LAMBA_CAPTURE_URL": sink.url,
-    }
-    nursery = subprocess.Popen(
-        (sys.executable, "-m", "delivery.tests.nursery"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        cwd=ROOT,
-        start_new_session=True,
-    )
-    assert nursery.stdin is not None
-    assert nursery.stdout is not None
-    assert nursery.stdout.readline().strip() == "ready"
-
-    def worker(job: SendJob) -> int:
-        nursery.stdin.write(f"{job.pk}\n")  # type: ignore[union-attr]
-        nursery.stdin.flush()  # type: ignore[union-attr]
-        return int(nursery.stdout.readline())  # type: ignore[union-attr]
-
-    yield worker
-    with suppress(ProcessLookupError):
-        os.killpg(nursery.pid, signal.SIGKILL)
-    nursery.wait()
-    nursery.stdin.close()
-    nursery.stdout.close()
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, "it did not happen in time"
-        time.sleep(0.005)
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
-def open_windows(job: SendJob) -> list[int]:
-    """How many messages each leased chunk has on their way."""
-    rows = Chunk.objects.across_environments("the test's own job").filter(job=job, state=Chunk.State.LEASED)
-    return [chunk.intent_position - chunk.done_position for chunk in rows]
-
-
-def at_work(job: SendJob, pid: int) -> bool:
-    leased = Chunk.objects.across_environments("the test's own job").filter(job=job, state=Chunk.State.LEASED)
-    return gone(pid) or leased.filter(lease_owner__endswith=f":{pid}").exists()
-
-
-def end_leases(job: SendJob, pid: int) -> int:
-    """The leases of a dead worker end, as they would after fifteen seconds."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE delivery_chunk SET lease_until = now() - interval '1 second'"
-            " WHERE job_id = %s AND state = 1 AND lease_owner LIKE %s",
-            [job.pk, f"%:{pid}"],
-        )
-    return leases.expire(now=datetime.now(UTC))
-
-
-def finish(job: SendJob) -> None:
-    until(lambda: not open_windows(job))
-    engine.deliver(job_id=job.pk, seconds=120)
-    assert state(job) == "finished"
-
-
-def agree(scope: Scope, job: SendJob, sink: _sink.Handle) -> dict[str, int]:
-    """Sink, messages, counters and ledger say the same; returns the counters."""
-    balance, counted = counters(job), sink.count()
-    found = ledger.balance(scope=scope, job_id=job.pk)
-    assert found.residual == 0
-    assert {name: count for name, count in found.accounts.items() if count} == balance
-    assert {name: count for name, count in evidence.messages(scope=scope, job=job).items() if count} == balance
-    assert counted.messages == counted.different, "somebody got it twice"
-    arrived = {reference.number for reference in map(_reference, sink.ids()) if reference.job_id == job.pk}
-    rows = Message.objects.filter(job_id=job.pk).values_list("position", "account")
-    accepted = {position for position, account in rows if account == 4}
-    uncertain = {position for position, account in rows if account == 3}
-    assert accepted <= arrived, "accepted, and not there"
-    assert arrived <= accepted | uncertain, "there, and in no account that says so"
-    return balance
-
-
-def _reference(token: str) -> tokens.Reference:
-    found = tokens.read("message", token)
-    assert found is not None
-    return found
 
 
 def test_workers_killed_at_random_moments_repeat_nobody_and_lose_nobody(

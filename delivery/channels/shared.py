@@ -1,0 +1,37 @@
+"""A relay that all worker processes share: this one opens as many connections to it as it was granted, never more."""
+
+import os
+import socket
+from collections.abc import Sequence
+
+from delivery.channels.base import Handed
+from delivery.channels.smtp import SmtpChannel
+from delivery.mime import Envelope
+from delivery.slots import Share
+from projects.scoping import Scope
+
+
+class SharedRelay:
+    """One turn's use of a relay."""
+
+    def __init__(self, *, scope: Scope, channel: SmtpChannel, within: int | None) -> None:
+        owner = f"{socket.gethostname()}:{os.getpid()}"
+        most = channel.relay.connections
+        self._channel = channel
+        self._share = Share(scope, repr(channel.relay), owner, most, min(within or most, most))
+
+    def ready(self) -> None:
+        self.keep()
+        self._channel.ready()
+
+    def keep(self) -> None:
+        if self._share.is_due:
+            opened = max(1, self._channel.allow(self._share.fair)) if self._share.granted else 0
+            self._channel.allow(self._share.ask(opened=opened))
+
+    def leave(self) -> None:
+        self._channel.close()
+        self._share.leave()
+
+    def send_batch(self, batch: Sequence[Envelope]) -> Handed:
+        return self._channel.send_batch(batch)
