@@ -12,6 +12,13 @@ PREHEADER_LENGTH_MAX = 300
 BODY_LENGTH_MAX = 100_000
 
 
+class Format(models.TextChoices):
+    """What a body is written in."""
+
+    MARKDOWN = "markdown"
+    MJML = "mjml"
+
+
 class Template(ScopedModel):
     """The message that people edit. `latest_number` is the newest published version; 0 before the first.
 
@@ -34,6 +41,10 @@ class Template(ScopedModel):
     draft_body = models.TextField(default="", blank=True)
     draft_text = models.TextField(default="", db_default="", blank=True)  # empty: made from the body
     draft_variants = models.JSONField(default=dict, db_default={}, blank=True)  # locale -> the four texts
+    draft_format = models.CharField(max_length=10, choices=Format, default=Format.MARKDOWN, db_default="markdown")
+    draft_layout = models.CharField(
+        max_length=60, default="", db_default="", blank=True
+    )  # a layout's name; empty: ours
     draft_saved_at = models.DateTimeField(null=True)  # null: nothing unpublished
     created_by = models.CharField(max_length=200)
     updated_by = models.CharField(max_length=200)
@@ -63,11 +74,13 @@ class TemplateVersion(ScopedModel):
     number = models.PositiveIntegerField()
     subject = models.CharField(max_length=SUBJECT_LENGTH_MAX)
     preheader = models.CharField(max_length=PREHEADER_LENGTH_MAX, default="", blank=True)
-    body = models.TextField()  # Markdown with Liquid
+    body = models.TextField()  # Markdown or MJML, with Liquid
     text = models.TextField(default="", db_default="", blank=True)  # the plain-text part; empty: made from the body
     variants = models.JSONField(default=dict, db_default={}, blank=True)  # locale -> the four texts in that language
+    format = models.CharField(max_length=10, choices=Format, default=Format.MARKDOWN, db_default="markdown")
+    layout = models.CharField(max_length=60, default="", db_default="", blank=True)  # its version stands in `parts`
     variables = ArrayField(models.CharField(max_length=120), default=list)
-    digest = models.BinaryField(max_length=32)  # SHA-256 over subject, preheader and body
+    digest = models.BinaryField(max_length=32)  # SHA-256 over the texts and the parts that they hold
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField()
 
