@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from conftest import World
 from lamba_campaigns.lib.ids import new_id
 from lamba_campaigns.lib.signing import lamba_v1_signature
 from projects.scoping import Actor, Scope
 from webhooks import directory, doorbell, endpoints, registry
 from webhooks.models import Endpoint
+from webhooks.tests.customers import Receiver
 
 BASE = "/api/lamba/webhooks/"
 
@@ -89,3 +91,22 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[registry.Even
         return seen
 
     return make
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def sandbox(world: World) -> Scope:
+    return world.sandbox
+
+
+@pytest.fixture
+def customer(sandbox: Scope, actor: Actor, now: datetime, receiver: Receiver) -> tuple[Endpoint, str]:
+    return endpoints.create_outbound(
+        scope=sandbox, actor=actor, name="CRM", url=receiver.url, event_types=["campaign.launched"], now=now
+    )

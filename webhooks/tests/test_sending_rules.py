@@ -12,11 +12,10 @@ from audit.models import AuditEntry
 from lamba_campaigns.lib.canonical import strict_loads
 from lamba_campaigns.lib.errors import Invalid
 from projects.scoping import Actor, Scope
-from webhooks import endpoints, posting, replay, sender, versions
+from webhooks import endpoints, log_retention, posting, replay, sender, versions
 from webhooks.models import Delivery, DeliveryAttempt, Endpoint, OutboxEvent
-from webhooks.tests.test_sender import Receiver, customer, later, published, receiver, sandbox
+from webhooks.tests.customers import Receiver, later, published
 
-__all__ = ["customer", "receiver", "sandbox"]  # fixtures
 pytestmark = pytest.mark.django_db
 Customer = tuple[Endpoint, str]
 
@@ -97,6 +96,29 @@ def test_the_log_keeps_what_was_sent_and_what_came_back(
     assert attempt.request_headers["webhook-id"] == event_id
     assert (attempt.response_code, attempt.response_headers["X-Reason"], attempt.excerpt) == (503, "busy", "later")
     assert "Set-Cookie" not in attempt.response_headers
+
+
+def test_the_log_of_requests_has_an_age_and_nothing_else_goes_with_it(
+    sandbox: Scope,
+    customer: Customer,
+    receiver: Receiver,
+    now: datetime,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for _ in range(3):
+        published(sandbox, now)
+    sender.run(now=later())
+    kept = DeliveryAttempt.objects.within(sandbox).latest("id")
+    DeliveryAttempt.objects.within(sandbox).exclude(pk=kept.pk).update(started_at=later(days=-91))
+    monkeypatch.setattr(log_retention, "ATTEMPTS_PER_STEP", 1)
+
+    assert log_retention.forget_attempts(now=later()) == 2
+    assert log_retention.forget_attempts(now=later()) == 0
+    assert list(DeliveryAttempt.objects.within(sandbox)) == [kept]
+    assert Delivery.objects.within(sandbox).filter(status="delivered").count() == 3
+    settings.WEBHOOK_LOG_DAYS = 1
+    assert log_retention.forget_attempts(now=later(days=2)) == 1
 
 
 # --- replay ---------------------------------------------------------------------------------------------------------
