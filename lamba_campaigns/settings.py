@@ -70,6 +70,9 @@ UPGRADE_URL: str = env("LAMBA_UPGRADE_URL", default="")  # template, e.g. https:
 WEBHOOK_ALLOWED_HOSTS: list[str] = env.list(
     "LAMBA_WEBHOOK_ALLOWED_HOSTS", default=[]
 )  # `host` or `host:port` that events may go to although it is private or not https
+WEBHOOK_LOG_DAYS: int = env.int("LAMBA_WEBHOOK_LOG_DAYS", default=90)  # how long the log of requests is kept
+if WEBHOOK_LOG_DAYS < 1:
+    raise ImproperlyConfigured("LAMBA_WEBHOOK_LOG_DAYS must be 1 or more.")
 
 
 # --- services ------------------------------------------------------------------------------------------------------
@@ -249,6 +252,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "lamba_campaigns.web.problems.problem_response",
     "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,  # the header Accept alone chooses the form
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Lamba Campaigns",
@@ -293,6 +297,7 @@ CELERY_TASK_ROUTES = {
 SWEEPS: dict[str, float] = {
     "webhooks.tasks.process_events": 2,
     "webhooks.tasks.send_deliveries": 2,
+    "webhooks.tasks.forget_attempts": 3600,
     "delivery.tasks.ring_jobs": 1,
     "delivery.tasks.expire_leases": 5,
     "delivery.tasks.check_stop_rules": 5,

@@ -6,7 +6,7 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from webhooks import process, sender
+from webhooks import log_retention, process, sender
 
 TASK_SECONDS_MAX = 20.0  # then the next ring goes on
 
@@ -27,3 +27,9 @@ def send_deliveries(**_: Any) -> int:
     while (claimed := sender.run(now=timezone.now())) and time.monotonic() - started < TASK_SECONDS_MAX:
         total += claimed
     return total + claimed
+
+
+@shared_task(name="webhooks.tasks.forget_attempts")
+def forget_attempts(**_: Any) -> int:
+    """Forget requests that left longer ago than the log is kept."""
+    return log_retention.forget_attempts(now=timezone.now())
