@@ -17,6 +17,7 @@ from campaigns.lifecycle import CampaignChanged, WrongState, load, subject_of
 from campaigns.models import Campaign, Channel, State, Template, TemplateVersion
 from campaigns.models.campaign import RATE_PER_MINUTE_MAX
 from campaigns.pacing import pacing_of, pacing_said, resolve_pacing
+from campaigns.schedule import AHEAD_MAX
 from lamba_campaigns.lib.errors import FieldProblem, Invalid, NotFound
 from lamba_campaigns.lib.sql import durable
 from projects.scoping import Actor, Scope
@@ -214,9 +215,8 @@ def _resolve(scope: Scope, setup: Setup, now: datetime, proposed: datetime | Non
             problems=problems,
         ),
     }
-    if setup.scheduled_at is not None and setup.scheduled_at != proposed and setup.scheduled_at <= now:
-        detail = f"{_clock(setup.scheduled_at)} is over: it is {_clock(now)} here. Choose a time ahead."
-        problems.append(FieldProblem("#/scheduledAt", "past", detail))
+    if setup.scheduled_at is not None and setup.scheduled_at != proposed:
+        _require_ahead(setup.scheduled_at, now, problems)
     if not 1 <= len(setup.name.strip()) <= NAME_LENGTH_MAX:
         problems.append(FieldProblem("#/name", "length", f"Use 1 to {NAME_LENGTH_MAX} characters."))
     if setup.channel not in Channel.values:
@@ -236,8 +236,19 @@ def _resolve(scope: Scope, setup: Setup, now: datetime, proposed: datetime | Non
     return values
 
 
+def _require_ahead(at: datetime, now: datetime, problems: list[FieldProblem]) -> None:
+    if at <= now:
+        detail = f"{_clock(at)} is over: it is {_clock(now)} here. Choose a time ahead."
+        problems.append(FieldProblem("#/scheduledAt", "past", detail))
+    elif at - now > AHEAD_MAX:
+        detail = f"A campaign can be scheduled {AHEAD_MAX.days} days ahead at most."
+        problems.append(FieldProblem("#/scheduledAt", "far", detail))
+
+
 def _template_version(scope: Scope, setup: Setup, problems: list[FieldProblem]) -> TemplateVersion | None:
     if setup.template is None:
+        if setup.template_version is not None:
+            problems.append(FieldProblem("#/templateVersion", "alone", "Say templateId too: a version of what?"))
         return None
     template: Template | None = Template.objects.within(scope).filter(public_id=setup.template).first()
     if template is None:

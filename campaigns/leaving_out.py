@@ -46,6 +46,8 @@ def resolve_exclusions(
     points = round((hold_out_percent or 0) * 100)
     if not 0 <= points <= HOLD_OUT_PERCENT_MAX * 100:
         problems.append(FieldProblem("#/holdOutPercent", "range", f"Use 0 to {HOLD_OUT_PERCENT_MAX} percent."))
+    elif points / 100 != (hold_out_percent or 0):
+        problems.append(FieldProblem("#/holdOutPercent", "precision", "Use at most two decimals, such as 12.34."))
     return Exclusions(
         frequency_cap=_cap(cap, problems), hold_out=points, segments=_segments(scope, segments, problems)
     ).as_json()

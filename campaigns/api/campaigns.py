@@ -309,7 +309,11 @@ class CampaignRecipients(RestView):
 class CampaignRecipientsCsv(RestView):
     permissions = {"GET": "people.export"}
 
-    @extend_schema(operation_id="campaigns_recipients_csv", responses=CSV)
+    @extend_schema(
+        operation_id="campaigns_recipients_csv",
+        parameters=[OpenApiParameter("outcome", str, enum=list(recipients.OUTCOMES))],
+        responses=CSV,
+    )
     def get(self, request: Request, campaign: str) -> HttpResponseBase:
         """The same as CSV, streamed. Every export is audited."""
         found = drafts.find(scope=self.scope, campaign_id=campaign)

@@ -31,6 +31,7 @@ from delivery.inbox import (
     Reader,
 )
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
+from lamba_campaigns.web import queries
 from lamba_campaigns.web.pagination import cursor_number, encode_cursor, page_size
 from lamba_campaigns.web.rate import require_rate
 from lamba_campaigns.web.rest import RestView, StrictSerializer, validated
@@ -144,6 +145,11 @@ class InboxView(APIView):
 
     authentication_classes = [InboxToken]
     permission_classes = []
+    http_method_names = ["get", "post", "options"]  # no HEAD: what is fetched counts as delivered
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        queries.require_known(self, request)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "OPTIONS":  # a browser asks before it sends the token

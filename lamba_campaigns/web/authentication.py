@@ -46,10 +46,12 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class HasPermission(BasePermission):
-    """The view's `permissions` table names what each method needs."""
+    """The view's `permissions` table names what each method needs: HEAD what GET does, OPTIONS any live key."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        needed = getattr(view, "permissions", {}).get(request.method)
+        if request.method == "OPTIONS":
+            return True
+        needed = getattr(view, "permissions", {}).get("GET" if request.method == "HEAD" else request.method)
         if needed is None:
             raise exceptions.MethodNotAllowed(str(request.method))
         granted: access.Access = request.auth  # type: ignore[assignment]

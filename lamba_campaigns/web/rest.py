@@ -14,12 +14,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from lamba_campaigns.lib.errors import DomainError, Stale
+from lamba_campaigns.web import queries
 from projects.access import Access
 from projects.roles import Permission
 from projects.scoping import Actor, Scope
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 VERSION_DIGITS_MAX = 18  # fits into a bigint
+SHOWN_CHARS_MAX = 40
 
 
 class PreconditionRequired(DomainError):
@@ -46,9 +48,19 @@ class RestView(APIView):
     def actor(self) -> Actor:
         return self.access.actor
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        queries.require_known(self, request)
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The methods of this address, in the header Allow."""
+        return Response(status=204)
+
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
         response.headers.setdefault("Cache-Control", "no-store")
+        if request.method == "HEAD" and response.streaming:
+            response.streaming_content = ()  # type: ignore[attr-defined]  # nobody reads it
         return response
 
 
@@ -59,14 +71,18 @@ class StrictSerializer(serializers.Serializer[Any]):
         if isinstance(data, Mapping):
             unknown = sorted(set(map(str, data)) - set(self.fields))
             if unknown:
-                accepted = ", ".join(sorted(name for name, field in self.fields.items() if not field.read_only))
-                raise serializers.ValidationError(
-                    {name: [f"Unknown field. Accepted here: {accepted}."] for name in unknown}, code="unknown_field"
-                )
-            wrong = {name: found for name, field in self.fields.items() if (found := _not_text(field, data.get(name)))}
+                said = f"Unknown field. {self._accepted()}"
+                raise serializers.ValidationError({name: [said] for name in unknown}, code="unknown_field")
+            wrong = {
+                name: found for name, field in self.fields.items() if (found := _other_type(field, data.get(name)))
+            }
             if wrong:
                 raise serializers.ValidationError(wrong)
         return super().to_internal_value(data)
+
+    def _accepted(self) -> str:
+        names = sorted(name for name, field in self.fields.items() if not field.read_only)
+        return f"Accepted here: {', '.join(names)}." if names else "No fields are accepted here."
 
 
 class MomentField(serializers.DateTimeField):
@@ -80,21 +96,38 @@ class MomentField(serializers.DateTimeField):
         return super().enforce_timezone(value)
 
 
-def _not_text(field: Any, value: Any) -> Any:
-    """What is wrong with a text, or with texts in a list, in the shape that DRF reports; empty if nothing is.
-
-    DRF takes a number where text is asked for, and lets every control character but NUL through.
+def _other_type(field: Any, value: Any) -> Any:
+    """What is wrong with the JSON type of a value, or of those in a list, in the shape that DRF reports; empty if
+    nothing is. DRF takes a number for text, text for a number and half of everything for true or false.
     """
     if isinstance(field, serializers.ListField) and isinstance(value, list):
-        return {place: found for place, item in enumerate(value) if (found := _not_text(field.child, item))}
-    if not isinstance(field, serializers.CharField) or value is None:
+        return {place: found for place, item in enumerate(value) if (found := _other_type(field.child, item))}
+    if isinstance(field, serializers.DictField) and isinstance(value, Mapping):
+        return {name: found for name, item in value.items() if (found := _other_type(field.child, item))}
+    if value is None:
         return []
+    if isinstance(field, serializers.CharField):
+        return _not_text(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(field, serializers.IntegerField | serializers.FloatField | serializers.DecimalField) and not number:
+        return _said("Give a number, without quotes", value, "not_number")
+    if isinstance(field, serializers.BooleanField) and not isinstance(value, bool):
+        return _said("Give true or false, without quotes", value, "not_boolean")
+    return []
+
+
+def _not_text(value: Any) -> list[ErrorDetail]:
+    """DRF lets every control character but NUL through."""
     if isinstance(value, bool | int | float):
-        return [ErrorDetail(f"Give text, in quotes; this is {json.dumps(value)}.", code="not_text")]
+        return _said("Give text, in quotes", value, "not_text")
     if isinstance(value, str) and (found := _CONTROL.search(value)):
         said = f"Character {found.start() + 1} is the control character U+{ord(found[0]):04X}; leave it out."
         return [ErrorDetail(said, code="control_character")]
     return []
+
+
+def _said(wanted: str, value: Any, code: str) -> list[ErrorDetail]:
+    return [ErrorDetail(f"{wanted}; this is {json.dumps(value)[:SHOWN_CHARS_MAX]}.", code=code)]
 
 
 def validated(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
