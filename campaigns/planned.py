@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+
+from django.db.models import QuerySet
 
 from campaigns import listing
 from campaigns.models import Campaign, Channel, State
@@ -16,11 +18,10 @@ PLANNED_MAX: Final = 200
 
 def volume(scope: Scope, since: datetime, until: datetime) -> Sequence[Planned]:
     """The e-mail campaigns that are scheduled in this time and share the counters of `scope`."""
-    scopes = _sharing(scope)
     rows = list(
         Campaign.objects.across_environments("all production environments of a workspace share one plan")
         .filter(
-            environment_id__in=scopes,
+            environment_id__in=_sharing(scope),
             state=State.SCHEDULED,
             channel=Channel.EMAIL,
             scheduled_at__gte=since,
@@ -36,15 +37,18 @@ def volume(scope: Scope, since: datetime, until: datetime) -> Sequence[Planned]:
             if row.environment_id == scope.environment_id
             else "",
             row.scheduled_at,
-            counted.get(row.pk),
+            _messages(row, counted.get(row.pk)),
         )
         for row in rows
         if row.scheduled_at
     ]
 
 
-def _sharing(scope: Scope) -> list[int]:
+def _sharing(scope: Scope) -> Sequence[int] | QuerySet[Environment, dict[str, Any]]:
     if not scope.is_production:
         return [scope.environment_id]
-    found = Environment.objects.filter(project__workspace_id=scope.workspace_id, name=scope.environment)
-    return list(found.values_list("pk", flat=True))
+    return Environment.objects.filter(project__workspace_id=scope.workspace_id, name=scope.environment).values("pk")
+
+
+def _messages(campaign: Campaign, people: int | None) -> int | None:
+    return people if people is None or campaign.total_cap is None else min(people, campaign.total_cap)

@@ -1,23 +1,41 @@
 """Email volume of the last periods, as a chart."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from lamba_campaigns.lib import sql
 from lamba_campaigns.web import charts
 from limits import periods
 from limits.entitlements import Entitlements
-from limits.models import UsageCounter
 
 PERIODS: Final = 12
 VOLUME: Final = "included_email_volume"
 
 
-def chart(*, entitlements: Entitlements, pool: str) -> charts.Chart | None:
-    """Used and reserved of each period up to this one; None while nothing was ever counted."""
+@dataclass(frozen=True, slots=True)
+class History:
+    """Used and reserved of each period up to the present one, and what was accepted over the limit in that one."""
+
+    starts: list[datetime]
+    counted: dict[datetime, tuple[int, int]]
+    accepted_messages: int
+    accepted_amount: Decimal
+
+
+def read(*, entitlements: Entitlements, pool: str) -> History:
     starts = _starts(entitlements)
-    rows = UsageCounter.objects.filter(pool=pool, limit_key=VOLUME, period_start__in=starts)
-    counted = {row.period_start: (row.used, row.reserved) for row in rows}
+    found = sql.rows("limits", "volume_history", {"pool": pool, "key": VOLUME, "starts": starts, "present": starts[-1]})
+    counted = {start: (used, reserved) for start, used, reserved, _, _ in found}
+    messages, amount = next(((row[3], row[4]) for row in found if row[0] == starts[-1]), (None, None))
+    return History(starts, counted, messages or 0, amount or Decimal(0))
+
+
+def chart(*, entitlements: Entitlements, found: History) -> charts.Chart | None:
+    """None while nothing was ever counted."""
+    starts, counted = found.starts, found.counted
     if not any(sum(each) for each in counted.values()):
         return None
     zone = ZoneInfo(entitlements.time_zone)

@@ -5,19 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Sum
 from django.utils import timezone
 
 from lamba_campaigns.web import navigation
+from lamba_campaigns.web.console import ConsoleRequest
 from lamba_campaigns.web.navigation import Item, Meter
 from lamba_campaigns.web.states import register_states
 from limits import entitlements, forecasts, history, ledger, usage, warnings
 from limits.arithmetic import overage_left
 from limits.asks import pool_of
 from limits.catalogue import AddOn, Plan
-from limits.entitlements import Count, Entitlements
+from limits.entitlements import Count, Entitlements, Standing
 from limits.keys import CHANNEL_LABELS, CHANNELS, DIMENSIONS
-from limits.models import LimitWarning, ReservationLine
 from limits.refusal import money
 from projects.scoping import Scope
 
@@ -56,7 +55,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A threshold that was crossed in this period."""
+    """A threshold that a limit has reached in this period."""
 
     tone: str
     title: str
@@ -89,7 +88,17 @@ def register_all() -> None:
 
 def sidebar_meter(scope: Scope) -> Meter:
     """Email volume of this period, at the foot of the menu."""
-    standing = entitlements.standing(workspace_id=scope.workspace_id, at=timezone.now(), pool=pool_of(scope))
+    return _meter(scope, usage.standing(scope=scope, now=timezone.now()))
+
+
+def standing_of(request: ConsoleRequest, now: datetime) -> Standing:
+    """How the limits stand, read once for the page and for the frame around it."""
+    found = usage.standing(scope=request.scope, now=now)
+    request.meter = _meter(request.scope, found)
+    return found
+
+
+def _meter(scope: Scope, standing: Standing) -> Meter:
     found = standing.entitlements
     line = _volume(usage.of(standing))
     return Meter(
@@ -101,13 +110,13 @@ def sidebar_meter(scope: Scope) -> Meter:
     )
 
 
-def context(*, scope: Scope, now: datetime) -> dict[str, Any]:
+def context(*, scope: Scope, standing: Standing, now: datetime) -> dict[str, Any]:
     """Everything on the page."""
-    standing = entitlements.standing(workspace_id=scope.workspace_id, at=now, pool=pool_of(scope))
     found = standing.entitlements
     coming = entitlements.coming(workspace_id=scope.workspace_id, now=now)
     limits = usage.of(standing)
     columns = plan_columns(found, coming.plan if coming else "")
+    volume = history.read(entitlements=found, pool=pool_of(scope))
     return {
         "nav": "limits",
         "found": found,
@@ -122,11 +131,11 @@ def context(*, scope: Scope, now: datetime) -> dict[str, Any]:
         "channel_rows": channel_rows(found),
         "channels": channels(found),
         "offers": offers(found),
-        "overage": overage(scope, found, limits),
+        "overage": overage(found, limits, volume),
         "holds": ledger.newest(scope=scope, before=None, size=RESERVATIONS_SHOWN),
         "forecast": forecasts.forecast(scope=scope, entitlements=found, volume=_volume(limits), now=now),
-        "chart": history.chart(entitlements=found, pool=pool_of(scope)),
-        "notices": notices(scope, found),
+        "chart": history.chart(entitlements=found, found=volume),
+        "notices": notices(found, limits),
     }
 
 
@@ -181,28 +190,25 @@ def offers(found: Entitlements) -> list[Offer]:
     ]
 
 
-def overage(scope: Scope, found: Entitlements, limits: Sequence[usage.LimitUsage]) -> dict[str, Any]:
+def overage(found: Entitlements, limits: Sequence[usage.LimitUsage], accepted: history.History) -> dict[str, Any]:
     """The policy in words, and what was accepted in this period."""
     volume = _volume(limits)
-    accepted = (
-        ReservationLine.objects.within(scope)
-        .filter(limit_key=VOLUME, period_start=found.period.start, reservation__state__in=["held", "settled"])
-        .aggregate(messages=Sum("reservation__overage_quantity"), amount=Sum("reservation__overage_amount"))
-    )
     return {
         "policy": found.overage.policy,
         "price": money(found.overage.price_per_thousand, found.catalogue.currency),
         "cap": found.overage.cap,
         "grace": found.overage.grace_percent,
         "left": overage_left(found, Count(volume.used, volume.reserved)),
-        "messages": accepted["messages"] or 0,
-        "amount": money(accepted["amount"] or found.overage.price_per_thousand * 0, found.catalogue.currency),
+        "messages": accepted.accepted_messages,
+        "amount": money(accepted.accepted_amount, found.catalogue.currency),
     }
 
 
-def notices(scope: Scope, found: Entitlements) -> list[Notice]:
-    rows = warnings.of_period(pool=pool_of(scope), period_start=found.period.start)
-    return [_notice(row) for row in rows]
+def notices(found: Entitlements, limits: Sequence[usage.LimitUsage]) -> list[Notice]:
+    """The highest threshold of each limit that is reached now: a notice ends by itself when that is over."""
+    until = usage.day(found, found.period.end)
+    reached = [(line, warnings.reached(line)) for line in limits]
+    return [_notice(line, threshold, until) for line, threshold in reached if threshold]
 
 
 def ledger_page(*, scope: Scope, before: int | None) -> dict[str, Any]:
@@ -217,11 +223,11 @@ def _volume(limits: Sequence[usage.LimitUsage]) -> usage.LimitUsage:
     return next(line for line in limits if line.key == VOLUME)
 
 
-def _notice(row: LimitWarning) -> Notice:
-    over = row.threshold == warnings.OVER
-    reached = "over the limit" if over else f"{row.threshold}% used"
-    title = f"{DIMENSIONS[row.limit_key].label}: {reached}"
-    return Notice("bad" if over else "warn", title, f"{row.current:,} of {row.allowed:,} were used or held.")
+def _notice(line: usage.LimitUsage, threshold: int, until: str) -> Notice:
+    over = threshold == warnings.OVER
+    reached = "over the limit" if over else "all of it is taken" if threshold == 100 else f"{threshold}% is taken"
+    detail = f"{line.current:,} of {line.allowed:,} are used or held until {until}."
+    return Notice("bad" if over else "warn", f"{line.title}: {reached}", detail)
 
 
 def _state(found: Entitlements, plan: Plan, coming: str) -> str:

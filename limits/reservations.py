@@ -17,7 +17,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from audit import chain
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.ids import new_id
-from limits import arithmetic, warnings
+from limits import arithmetic, entitlements, warnings
 from limits.arithmetic import Verdict, Violation
 from limits.asks import Ask, Line, Request, resolve
 from limits.entitlements import Count
@@ -160,8 +160,8 @@ def settle(*, scope: Scope, purpose: str, key: str, quantity: int, event_key: st
         "event_key": f"settle:{event_key}",
         "now": now,
     }
-    if quantity:
-        sql.rows("limits", "settle", params)
+    if quantity and (counted := sql.one("limits", "settle", params)):
+        _note_settled(scope, found.pool, key, counted, now)
     if found.state == Reservation.State.HELD and found.expires_at and found.expires_at < now + HOLD_TIME / 2:
         Reservation.objects.within(scope).filter(pk=found.id).update(expires_at=now + HOLD_TIME)
 
@@ -321,6 +321,23 @@ def _row(scope: Scope, actor: Actor, purpose: str, request: Request, verdict: Ve
         actor_id=actor.id,
         actor_label=actor.label[:200],
         created_at=now,
+    )
+
+
+def _note_settled(scope: Scope, pool: str, key: str, counted: sql.Row, now: datetime) -> None:
+    """More was used than was held: a threshold that this crosses is told at once."""
+    used, reserved, ends, grown = counted
+    if not grown or ends is None:
+        return
+    at = min(now, ends - timedelta(microseconds=1))  # a late settle counts in the period of its reservation
+    standing = entitlements.standing(workspace_id=scope.workspace_id, at=at, pool=pool)
+    warnings.note(
+        scope=scope,
+        pool=pool,
+        entitlements=standing.entitlements,
+        counts={key: Count(used, reserved)},
+        told=standing.told,
+        now=now,
     )
 
 

@@ -69,16 +69,21 @@ class LimitUsage:
 
 def usage(*, scope: Scope, now: datetime) -> tuple[LimitUsage, ...]:
     """Every limit of the scope's pool, in the order of keys.DIMENSIONS."""
-    return of(entitlements.standing(workspace_id=scope.workspace_id, at=now, pool=pool_of(scope)))
+    return of(standing(scope=scope, now=now))
+
+
+def standing(*, scope: Scope, now: datetime) -> Standing:
+    """What the scope's workspace may do, and how its pool stands: one statement, for pages that show several of it."""
+    return entitlements.standing(workspace_id=scope.workspace_id, at=now, pool=pool_of(scope))
 
 
 def of(standing: Standing) -> tuple[LimitUsage, ...]:
     return tuple(_line(standing.entitlements, key, standing.counts.get(key, Count())) for key in DIMENSIONS)
 
 
-def tiles(*, scope: Scope, now: datetime) -> tuple[LimitUsage, ...]:
+def tiles(standing: Standing) -> tuple[LimitUsage, ...]:
     """The four limits above the list of campaigns."""
-    found = {line.key: line for line in usage(scope=scope, now=now)}
+    found = {line.key: line for line in of(standing)}
     return tuple(found[key] for key in TILES)
 
 

@@ -97,10 +97,12 @@ def _decided(request: ConsoleRequest, action: str, change: Callable[[datetime], 
 
 
 def _page(request: ConsoleRequest, problem: DomainError | None = None, status: int = 200) -> HttpResponse:
+    scope, now = request.scope, timezone.now()
+    standing = pages.standing_of(request, now)
     quantity = request.GET.get("quantity", "")
     known = quantity.isascii() and quantity.isdigit() and len(quantity) <= QUANTITY_DIGITS_MAX
     context = {
-        **pages.context(scope=request.scope, now=timezone.now()),
+        **pages.context(scope=scope, standing=standing, now=now),
         "problem": problem,
         "quantity": quantity if known else "1",
     }

@@ -8,7 +8,7 @@ from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.ids import new_id
 from limits.entitlements import Count, Entitlements
 from limits.keys import DIMENSIONS
-from limits.models import LimitWarning
+from limits.usage import LimitUsage
 from projects.scoping import Scope
 from webhooks import outbox
 
@@ -46,11 +46,11 @@ def crossed(current: int, allowed: int) -> list[int]:
     return [each for each in THRESHOLDS if (current > allowed if each == OVER else current * 100 >= allowed * each)]
 
 
-def of_period(*, pool: str, period_start: datetime) -> list[LimitWarning]:
-    """The highest warning of each limit in this period."""
-    rows = LimitWarning.objects.across_environments("a pool may span several environments of one workspace")
-    found = {row.limit_key: row for row in rows.filter(pool=pool, period_start=period_start).order_by("threshold")}
-    return list(found.values())
+def reached(line: LimitUsage) -> int:
+    """The highest threshold that a limit of the period stands at now; 0 for none."""
+    if line.kind != "counter" or not line.allowed:
+        return 0
+    return max(crossed(line.current, line.allowed), default=0)
 
 
 def _is_new(

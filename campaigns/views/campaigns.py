@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from campaigns import drafts, listing, preflight
+from campaigns import drafts, freezing, listing, preflight
 from campaigns.forms import SetupForm
 from campaigns.models import Campaign, State
 from campaigns.views import activity, pages, progress
@@ -15,7 +15,9 @@ from campaigns.views.plan import plan_context
 from delivery import jobs
 from lamba_campaigns.lib.errors import DomainError, Invalid
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url, zone_of
+from limits import pages as limit_pages
 from limits import usage
+from limits.entitlements import Standing
 from projects.scoping import Scope
 
 RECIPIENTS_SHOWN = 8
@@ -35,7 +37,7 @@ def campaign_list(request: ConsoleRequest) -> HttpResponseBase:
     ]
     context = {
         "nav": "campaigns",
-        "tiles": tiles(request.scope),
+        "tiles": tiles(request.scope, limit_pages.standing_of(request, timezone.now())),
         "tabs": tabs,
         "found": found,
         "q": find,
@@ -121,7 +123,8 @@ def campaign_live(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
         answer = HttpResponse(status=204)
         answer["HX-Refresh"] = "true"
         return answer
-    return page(request, "campaigns/_hero.html", context)
+    template = "campaigns/_hero.html" if found.job else "campaigns/_launching.html"
+    return page(request, template, context)
 
 
 @require_GET
@@ -168,25 +171,27 @@ def live_context(request: ConsoleRequest, campaign: Campaign) -> dict[str, Any]:
     """Hero and chart of a campaign that has a job; both None before."""
     now = timezone.now()
     found = jobs.progress(scope=request.scope, job=campaign.job, now=now) if campaign.job else None
+    frozen = freezing.of(scope=request.scope, campaign=campaign)
     return {
         "campaign": campaign,
+        "freezing": frozen,
         "progress": found,
         "hero": progress.hero_of(scope=request.scope, campaign=campaign, progress=found) if found else None,
         "chart": progress.chart_of(campaign=campaign, progress=found, zone=zone_of(request), now=now)
         if found
         else None,
         "live": campaign.state in progress.LIVE_STATES,
-        "digest": progress.digest_of(campaign, found),
+        "digest": progress.digest_of(campaign, found, frozen),
         "now": now,
     }
 
 
-def tiles(scope: Scope) -> list[dict[str, Any]]:
+def tiles(scope: Scope, standing: Standing) -> list[dict[str, Any]]:
     """The four limits that a launch meets first."""
     address = url(scope, "plan-and-limits")
     return [
         {"label": each.label, "used": each.current, "allowed": each.allowed, "url": address}
-        for each in usage.tiles(scope=scope, now=timezone.now())
+        for each in usage.tiles(standing)
     ]
 
 

@@ -11,23 +11,25 @@ from django.http import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from audiences.models import Audience
-from audit.models import Break
 from campaigns import listing
-from campaigns.models import Campaign, State, Template
+from campaigns.models import Campaign, State
 from campaigns.views import activity
 from campaigns.views.campaigns import tiles
 from delivery.models import JobMinute
+from lamba_campaigns.lib import sql
 from lamba_campaigns.web import charts
 from lamba_campaigns.web.console import ConsoleRequest, console_view, page, url
+from limits import pages as limit_pages
+from limits import usage
+from limits.entitlements import Standing
 from projects.scoping import Scope
-from webhooks.models import InboundEvent
 
 DAYS: Final = 14
 NEEDS_SHOWN: Final = 6
 EACH_NEED_SHOWN: Final = 3
 RUNNING_SHOWN: Final = 8
 COMING_SHOWN: Final = 5
+PARKED_MAX: Final = 100
 _SENDING: Final = (State.LAUNCHING, State.SENDING, State.PAUSING, State.PAUSED, State.CANCELLING)
 
 
@@ -52,21 +54,33 @@ class Step:
     done: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the environment has at all, and what waits for a person; `parked` counts up to PARKED_MAX."""
+
+    has_launched: bool
+    has_audience: bool
+    has_template: bool
+    differences: int
+    parked: int
+
+
 @require_GET
 @console_view(get="console.read")
 def overview(request: ConsoleRequest) -> HttpResponseBase:
     now = timezone.now()
-    alive = _alive(request.scope)
+    alive, counts = _alive(request.scope), _counts(request.scope)
+    standing = limit_pages.standing_of(request, now)
     running = [campaign for campaign in alive if campaign.state in _SENDING]
     context: dict[str, Any] = {
         "nav": "overview",
         "running": listing.rows_of(scope=request.scope, campaigns=running[:RUNNING_SHOWN]),
         "coming": [campaign for campaign in alive if campaign.state == State.SCHEDULED][:COMING_SHOWN],
-        "needs": _needs(request, alive),
-        "tiles": tiles(request.scope),
+        "needs": _needs(request, alive, counts, standing),
+        "tiles": tiles(request.scope, standing),
         "chart": _chart(request.scope, now),
         "latest": activity.newest(request.scope) if request.access.may("audit.read") else [],
-        "steps": _steps(request.scope),
+        "steps": _steps(request.scope, counts),
     }
     if getattr(request, "htmx", False):
         return page(request, "campaigns/_running.html", context)
@@ -87,24 +101,28 @@ def _alive(scope: Scope) -> list[Campaign]:
     )
 
 
-def _steps(scope: Scope) -> list[Step]:
+def _counts(scope: Scope) -> Counts:
+    found = sql.one("campaigns", "overview_counts", {"environment": scope.environment_id, "parked": PARKED_MAX})
+    assert found is not None
+    return Counts(*found)
+
+
+def _steps(scope: Scope, counts: Counts) -> list[Step]:
     """Audience, template, campaign: what an empty environment needs, in this order; nothing once it has launched."""
-    if Campaign.objects.within(scope).filter(job__isnull=False).exists():
+    if counts.has_launched:
         return []
-    has_audience = Audience.objects.within(scope).filter(deleted_at=None).exists()
-    has_template = Template.objects.within(scope).filter(latest_number__gt=0).exists()
     return [
         Step(
             "Create the first audience",
             "Say in rules who should hear from you; the count appears while you type.",
             url(scope, "audience-new"),
-            has_audience,
+            counts.has_audience,
         ),
         Step(
             "Write a message",
             "Subject, text and the fields of a person it may use.",
             url(scope, "template-new"),
-            has_template,
+            counts.has_template,
         ),
         Step(
             "Launch a campaign",
@@ -115,7 +133,7 @@ def _steps(scope: Scope) -> list[Step]:
     ]
 
 
-def _needs(request: ConsoleRequest, alive: Sequence[Campaign]) -> list[Need]:
+def _needs(request: ConsoleRequest, alive: Sequence[Campaign], counts: Counts, standing: Standing) -> list[Need]:
     scope = request.scope
     found = [
         Need(
@@ -137,20 +155,24 @@ def _needs(request: ConsoleRequest, alive: Sequence[Campaign]) -> list[Need]:
         )
         for campaign in [each for each in alive if each.state == State.PAUSED][:EACH_NEED_SHOWN]
     ]
-    differences = Break.objects.within(scope).filter(state="open").count()
-    if differences:
+    if differences := counts.differences:
         title = "1 difference in the books" if differences == 1 else f"{differences:,} differences in the books"
         detail = "The ledger and another record disagree."
         found.append(Need("scale", "bad", title, detail, url(scope, "reconciliation")))
-    found += _lost_events(request)
+    found += _limits(scope, standing)
+    found += _lost_events(request, counts.parked)
     return found[:NEEDS_SHOWN]
 
 
-def _lost_events(request: ConsoleRequest) -> Sequence[Need]:
-    if not request.access.may("events.read"):
-        return []
-    parked = InboundEvent.objects.within(request.scope).filter(state="parked")[:100].count()
-    if not parked:
+def _limits(scope: Scope, standing: Standing) -> list[Need]:
+    """The limits of the period that are nearly or fully taken."""
+    told = limit_pages.notices(standing.entitlements, usage.of(standing))
+    where = url(scope, "plan-and-limits")
+    return [Need("gauge", notice.tone, notice.title, notice.detail, where) for notice in told]
+
+
+def _lost_events(request: ConsoleRequest, parked: int) -> Sequence[Need]:
+    if not parked or not request.access.may("events.read"):
         return []
     title = "1 event is parked" if parked == 1 else f"{parked:,} events are parked"
     return [

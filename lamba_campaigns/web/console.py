@@ -36,6 +36,7 @@ class ConsoleRequest(HttpRequest):
     scope: Scope
     actor: Actor
     htmx: Any
+    meter: navigation.Meter  # a page that reads the limits itself sets it: the frame asks no second time
 
 
 View = Callable[..., HttpResponseBase]
@@ -125,7 +126,9 @@ class Frame:
 
     @cached_property
     def meter(self) -> navigation.Meter | None:
-        return navigation.meter(self._access.scope) if self._access else None
+        """What the page has read already (`request.meter`), else what the provider answers."""
+        read: navigation.Meter | None = getattr(self._request, "meter", None)
+        return read or (navigation.meter(self._access.scope) if self._access else None)
 
     @cached_property
     def home(self) -> str:

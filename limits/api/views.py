@@ -13,7 +13,6 @@ from lamba_campaigns.web.idempotency import idempotent
 from lamba_campaigns.web.rest import RestView, validated
 from limits import entitlements, ledger, subscriptions, usage
 from limits.api import serializers as shapes
-from limits.asks import pool_of
 
 SKU = OpenApiParameter("sku", str, OpenApiParameter.PATH, description="Of the add-on.")
 
@@ -25,9 +24,7 @@ class LimitList(RestView):
 
     @extend_schema(tags=["Limits"], operation_id="readLimits", responses=shapes.LimitsResponse)
     def get(self, request: Request) -> Response:
-        standing = entitlements.standing(
-            workspace_id=self.scope.workspace_id, at=timezone.now(), pool=pool_of(self.scope)
-        )
+        standing = usage.standing(scope=self.scope, now=timezone.now())
         found = standing.entitlements
         lines = [line.as_json() for line in usage.of(standing)]
         return Response(shapes.limits_json(found, self.scope.environment, lines))

@@ -56,7 +56,7 @@ UPDATE limits_usagecounter AS counter
 SET used = counter.used + entry.delta_used, reserved = counter.reserved + entry.delta_reserved
 FROM line, entry
 WHERE counter.pool = %(pool)s AND counter.limit_key = line.limit_key AND counter.period_start = line.period_start
-RETURNING counter.used, counter.reserved, counter.period_start, counter.period_end;
+RETURNING counter.used, counter.reserved, counter.period_end, entry.delta_used + entry.delta_reserved;
 
 -- name: end_lines
 -- What is still held goes back; lines of `to_use` count as used instead (a launch that sent something).

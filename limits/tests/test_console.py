@@ -1,6 +1,7 @@
 """The page of plan and limits."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from django.db import transaction
@@ -12,7 +13,8 @@ from limits import reservations, usage
 from limits.models import Subscription, WorkspaceAddOn
 from limits.pages import sidebar_meter
 from limits.reservations import Ask
-from projects.scoping import Actor
+from limits.tests.conftest import Reserve
+from projects.scoping import Actor, Scope
 
 pytestmark = pytest.mark.django_db
 Browser = Callable[..., Client]
@@ -97,8 +99,28 @@ def test_the_sidebar_shows_the_email_volume(world: World, growth: Subscription) 
     assert meter.label.startswith("Emails, ")
 
 
+def test_a_notice_ends_by_itself_when_the_limit_is_no_longer_reached(
+    page: str, world: World, browser_of: Browser, reserve: Reserve, growth: Subscription, scope: Scope, now: datetime
+) -> None:
+    browser, overview = browser_of(world.alice), f"/{scope.path}/"
+    for purpose, quantity, words in (
+        ("launch:cmp_1", 80_000, "Email volume: 80% is taken"),
+        ("launch:cmp_2", 20_000, "Email volume: all of it is taken"),
+        ("launch:cmp_3", 1, "Email volume: over the limit"),
+    ):
+        reserve(purpose, included_email_volume=quantity, accept_overage=1, at=timezone.now())
+        for address in (page, overview):
+            assert words in browser.get(address).content.decode(), address
+    for number in (1, 2, 3):
+        with transaction.atomic():
+            reservations.release(scope=scope, purpose=f"launch:cmp_{number}", now=now)
+    for address in (page, overview):
+        text = browser.get(address).content.decode()
+        assert "taken</" not in text and "over the limit</" not in text
+
+
 def test_the_tiles_are_the_four_that_a_launch_meets_first(world: World, growth: Subscription) -> None:
-    found = usage.tiles(scope=world.production, now=timezone.now())
+    found = usage.tiles(usage.standing(scope=world.production, now=timezone.now()))
     assert [line.title for line in found] == ["Active campaigns", "Email volume", "Templates", "Email campaigns"]
 
 
@@ -123,5 +145,5 @@ def test_the_page_asks_the_database_a_fixed_number_of_times(
             )
     browser = browser_of(world.alice)
     browser.get(page)
-    with django_assert_max_num_queries(30):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(12):  # type: ignore[attr-defined]
         assert browser.get(page).status_code == 200

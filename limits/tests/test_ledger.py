@@ -70,7 +70,8 @@ def test_history_has_twelve_periods_and_ends_with_this_one(
             at = (now.replace(day=1) - timedelta(days=30 * months)).replace(day=3)
             asks = [Ask("included_email_volume", volume)]
             reservations.reserve(scope=scope, actor=actor, purpose=f"l:{months}", asks=asks, at=at, now=now)
-    found = history.chart(entitlements=entitlements.effective(scope=scope, at=now), pool=pool_of(scope))
+    plan = entitlements.effective(scope=scope, at=now)
+    found = history.chart(entitlements=plan, found=history.read(entitlements=plan, pool=pool_of(scope)))
 
     assert found is not None
     assert [column.bucket.total for column in found.columns] == [0] * 10 + [20, 10]

@@ -246,6 +246,23 @@ def test_warnings_come_once_per_threshold_and_as_events(growth: Subscription, re
     assert list(types) == ["limit.warning", "limit.warning", "limit.exceeded"]
 
 
+def test_a_settle_past_the_hold_warns_at_once_and_once(
+    growth: Subscription, reserve: Reserve, scope: Scope, now: datetime
+) -> None:
+    reserve("launch:cmp_1", included_email_volume=79_990)
+    settle(scope, now, 79_990, "chunk:1")
+    settle(scope, now, 9, "chunk:2")
+    assert not LimitWarning.objects.within(scope).exists()
+
+    for event, quantity in (("chunk:3", 20_000), ("chunk:3", 20_000), ("chunk:4", 2)):
+        settle(scope, now, quantity, event)
+
+    rows = LimitWarning.objects.within(scope).order_by("pk").values_list("threshold", "current")
+    assert list(rows) == [(80, 99_999), (100, 100_001), (101, 100_001)]
+    types = OutboxEvent.objects.within(scope).order_by("pk").values_list("type", flat=True)
+    assert list(types) == ["limit.warning", "limit.warning", "limit.exceeded"]
+
+
 @pytest.mark.parametrize("change", ["UPDATE limits_usageentry SET delta_used = 9", "DELETE FROM limits_usageentry"])
 def test_usage_entries_are_append_only(growth: Subscription, reserve: Reserve, change: str) -> None:
     reserve("launch:cmp_1", included_email_volume=40)
@@ -260,7 +277,6 @@ def test_the_402_has_exactly_this_shape(growth: Subscription, reserve: Reserve, 
 
     error = refused.value
     page = f"http://localhost:8000/{scope.path}/plan/"
-    november: dict[str, Any] = {"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z", "timeZone": "UTC"}
     words = (
         "This needs 61,840 people; one campaign may have 50,000. Email volume: this needs 61,840 messages; "
         "21,900 of 100,000 remain until 1 Dec 2026 00:00 UTC."
@@ -278,87 +294,96 @@ def test_the_402_has_exactly_this_shape(growth: Subscription, reserve: Reserve, 
         "workspace": scope.workspace,
         "project": scope.project,
         "environment": "production",
-        "violations": [
-            {
-                "limit": "audience_per_campaign",
-                "label": "Audience per campaign",
-                "kind": "cap",
-                "unit": "person",
-                "requested": 61_840,
-                "allowed": 50_000,
-                "included": 50_000,
-                "addOns": 0,
-                "used": 0,
-                "reserved": 0,
-                "available": 50_000,
-                "shortfall": 11_840,
-                "period": None,
-                "overagePolicy": "block",
-            },
-            {
-                "limit": "included_email_volume",
-                "label": "Email volume",
-                "kind": "counter",
-                "unit": "message",
-                "requested": 61_840,
-                "allowed": 100_000,
-                "included": 100_000,
-                "addOns": 0,
-                "used": 0,
-                "reserved": 78_100,
-                "available": 21_900,
-                "shortfall": 39_940,
-                "period": november,
-                "overagePolicy": "allow",
-            },
-        ],
-        "remedies": [
-            {
-                "kind": "upgrade",
-                "label": "Upgrade to Scale",
-                "plan": "scale",
-                "planName": "Scale",
-                "price": {"amount": "399.00", "currency": "USD"},
-                "url": f"{page}?confirm=plan-scale",
-                "action": {"method": "PATCH", "path": "/api/v1/plan", "body": {"plan": "scale"}},
-                "resolves": ["audience_per_campaign", "included_email_volume"],
-            },
-            {
-                "kind": "add_on",
-                "label": "Add 50,000 emails, $25",
-                "sku": "email_50k",
-                "quantity": 1,
-                "price": {"amount": "25.00", "currency": "USD"},
-                "url": f"{page}?confirm=add-email_50k",
-                "action": {
-                    "method": "POST",
-                    "path": "/api/v1/add-ons",
-                    "body": {"sku": "email_50k", "quantity": 1},
-                },
-                "resolves": ["included_email_volume"],
-            },
-            {
-                "kind": "accept_overage",
-                "label": "Accept 39,940 over the limit, $31.95",
-                "quantity": 39_940,
-                "estimate": {"amount": "31.95", "currency": "USD"},
-                "how": "Repeat the request with acceptOverage=39940.",
-                "change": {"acceptOverage": 39_940},
-                "resolves": ["included_email_volume"],
-            },
-            {
-                "kind": "reduce_audience",
-                "label": "Reduce the audience to 21,900",
-                "max": 21_900,
-                "change": {"totalCap": 21_900},
-                "resolves": ["audience_per_campaign", "included_email_volume"],
-            },
-            {
-                "kind": "wait",
-                "label": "Wait until 1 Dec 2026 00:00 UTC",
-                "until": "2026-12-01T00:00:00Z",
-                "change": {"scheduledAt": "2026-12-01T00:00:00Z"},
-                "resolves": ["included_email_volume"],
-            },
-        ],
+        "violations": _violations_of_402(),
+        "remedies": _remedies_of_402(page),
     }
+
+
+def _violations_of_402() -> list[dict[str, Any]]:
+    november: dict[str, Any] = {"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z", "timeZone": "UTC"}
+    return [
+        {
+            "limit": "audience_per_campaign",
+            "label": "Audience per campaign",
+            "kind": "cap",
+            "unit": "person",
+            "requested": 61_840,
+            "allowed": 50_000,
+            "included": 50_000,
+            "addOns": 0,
+            "used": 0,
+            "reserved": 0,
+            "available": 50_000,
+            "shortfall": 11_840,
+            "period": None,
+            "overagePolicy": "block",
+        },
+        {
+            "limit": "included_email_volume",
+            "label": "Email volume",
+            "kind": "counter",
+            "unit": "message",
+            "requested": 61_840,
+            "allowed": 100_000,
+            "included": 100_000,
+            "addOns": 0,
+            "used": 0,
+            "reserved": 78_100,
+            "available": 21_900,
+            "shortfall": 39_940,
+            "period": november,
+            "overagePolicy": "allow",
+        },
+    ]
+
+
+def _remedies_of_402(page: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": "upgrade",
+            "label": "Upgrade to Scale",
+            "plan": "scale",
+            "planName": "Scale",
+            "price": {"amount": "399.00", "currency": "USD"},
+            "url": f"{page}?confirm=plan-scale",
+            "action": {"method": "PATCH", "path": "/api/v1/plan", "body": {"plan": "scale"}},
+            "resolves": ["audience_per_campaign", "included_email_volume"],
+        },
+        {
+            "kind": "add_on",
+            "label": "Add 50,000 emails, $25",
+            "sku": "email_50k",
+            "quantity": 1,
+            "price": {"amount": "25.00", "currency": "USD"},
+            "url": f"{page}?confirm=add-email_50k",
+            "action": {
+                "method": "POST",
+                "path": "/api/v1/add-ons",
+                "body": {"sku": "email_50k", "quantity": 1},
+            },
+            "resolves": ["included_email_volume"],
+        },
+        {
+            "kind": "accept_overage",
+            "label": "Accept 39,940 over the limit, $31.95",
+            "quantity": 39_940,
+            "estimate": {"amount": "31.95", "currency": "USD"},
+            "how": "Repeat the request with acceptOverage=39940.",
+            "change": {"acceptOverage": 39_940},
+            "resolves": ["included_email_volume"],
+        },
+        {
+            "kind": "reduce_audience",
+            "label": "Reduce the audience to 21,900",
+            "max": 21_900,
+            "change": {"totalCap": 21_900},
+            "resolves": ["audience_per_campaign", "included_email_volume"],
+        },
+        {
+            "kind": "wait",
+            "label": "Wait until 1 Dec 2026 00:00 UTC",
+            "until": "2026-12-01T00:00:00Z",
+            "change": {"scheduledAt": "2026-12-01T00:00:00Z"},
+            "resolves": ["included_email_volume"],
+        },
+    ]
