@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from django.utils import timezone
-
 from audiences import facts, places
 from audiences.channels import CHANNEL_BITS
 from audiences.facts import REFUSED_PREFIX
@@ -54,13 +52,9 @@ Told = Iterator[tuple[str, Any]]  # (field, value)
 
 
 @handles(*TYPES)
-def apply_facts(scope: Scope, events: Sequence[Event]) -> None:
-    """People that nobody spoke of before are created, so the order of events does not matter."""
-    apply_told(scope, events, timezone.now())
-
-
-def apply_told(scope: Scope, events: Sequence[Event], now: datetime) -> None:
-    """The same at a given moment. Telling an event twice changes nothing."""
+def apply_facts(scope: Scope, events: Sequence[Event], now: datetime) -> None:
+    """People that nobody spoke of before are created, so the order of events does not matter; telling an event twice
+    changes nothing."""
     told = tell(events)
     people = facts.ensure_people(scope=scope, people=[facts.Identity(user) for user, _, _ in told], now=now)
     changes = [

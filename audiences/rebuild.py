@@ -129,7 +129,7 @@ def _tell_again(scope: Scope, events: Sequence[Event], wrong: Sequence[sql.Row],
             "sources": [row[3] for row in mistold],
         }
         statements.count("forget_mistold", params=params)
-    handlers.apply_told(scope, events, now)
+    handlers.apply_facts(scope, events, now)
 
 
 def _people(scope: Scope) -> Iterator[list[int]]:

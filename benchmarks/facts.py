@@ -91,7 +91,7 @@ def _ours(scope: Scope, size: int, people: int, batch: int) -> tuple[int, float]
     while part := list(islice(source, batch)):
         began = time.perf_counter()
         with transaction.atomic():
-            apply_facts(scope, part)
+            apply_facts(scope, part, part[-1].received_at)
         seconds += time.perf_counter() - began
         told += sum(2 if event.type == "user.updated" else 1 for event in part)
     return told, seconds

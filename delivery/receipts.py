@@ -65,7 +65,7 @@ def record(*, scope: Scope, events: Sequence[Event], now: datetime) -> int:
     Returns how many receipts were new. Called in the transaction of the event queue; NotYet rolls all of it back.
     """
     require_transaction()
-    receipts = _new(scope, {event.id: _read(scope, event) for event in events}, now)
+    receipts = _new(scope, {event.id: _read(scope, event) for event in events})
     messages = _lock(scope, receipts)
     for message in messages.values():
         if message.before.account is Account.IN_FLIGHT:
@@ -98,14 +98,14 @@ def _text(data: Mapping[str, Any], name: str) -> str:
     return str(data.get(name) or "")[:TEXT_CHARS_MAX]
 
 
-def _new(scope: Scope, read: Mapping[str, Receipt], now: datetime) -> list[Receipt]:
+def _new(scope: Scope, read: Mapping[str, Receipt]) -> list[Receipt]:
     """Insert them all; the ones that nobody had recorded before, oldest first."""
     rows = list(read.values())
     found = statements.rows(
         "insert_receipts",
         {
             "environment": scope.environment_id,
-            "now": now,
+            "received": [row.event.received_at for row in rows],
             "event_ids": [row.event.id for row in rows],
             "types": [row.event.type for row in rows],
             "jobs": [row.place[0] if row.place else None for row in rows],

@@ -178,7 +178,7 @@ def _handle(scope: Scope, claims: Sequence[Claim], now: datetime) -> None:
     with sql.durable():
         sql.rows("webhooks", "take_turn", {"environment_id": scope.environment_id})
         for handler, events in registry.calls([event for each in verdicts for event in each.events]):
-            handler(scope, events)
+            handler(scope, events, now)
         _write(scope, verdicts, now)
 
 

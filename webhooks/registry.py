@@ -51,12 +51,12 @@ class Reading:
 
 Reader = Callable[[str, Mapping[str, str], bytes], Sequence[Reading]]
 _readers: dict[str, Reader] = {}
-Handler = Callable[[Scope, Sequence[Event]], None]
+Handler = Callable[[Scope, Sequence[Event], datetime], None]
 _handlers: dict[str, list[Handler]] = {}
 
 
 def handles(*types: str) -> Callable[[Handler], Handler]:
-    """`@handles("membership.created", …)` on `def apply(scope, events)`.
+    """`@handles("membership.created", …)` on `def apply(scope, events, now)`.
 
     The function runs in process.run's transaction with the events of its types out of one batch, in the order they
     were received. If it raises, the batch is rolled back and split until the bad event stands alone.

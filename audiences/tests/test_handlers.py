@@ -28,7 +28,7 @@ def send(scope: Scope, now: datetime) -> Send:
         moment = at or now
         event = Event(f"evt_{type}_{moment:%H%M}", type, moment, moment, told, "lamba")
         with transaction.atomic():
-            handlers.apply_facts(within or scope, [event])
+            handlers.apply_facts(within or scope, [event], event.received_at)
 
     return deliver
 
@@ -115,7 +115,7 @@ def test_an_unreadable_event_changes_nothing_and_says_where(
 def test_an_invitation_to_an_address_only_is_about_nobody_yet(scope: Scope, now: datetime) -> None:
     event = Event("evt_1", "invitation.created", now, now, {"email": "new@example.com"}, "lamba")
     with transaction.atomic():
-        handlers.apply_facts(scope, [event])
+        handlers.apply_facts(scope, [event], now)
     assert not Person.objects.within(scope).exists()
 
 
@@ -127,7 +127,7 @@ def test_one_batch_serves_many_people_and_types(scope: Scope, now: datetime) -> 
         for number, (type, data, _) in enumerate(CASES * 5)
     ]
     with transaction.atomic():
-        handlers.apply_facts(scope, [*events, *events])
+        handlers.apply_facts(scope, [*events, *events], now)
     assert Person.objects.within(scope).count() == 7
 
 

@@ -43,7 +43,7 @@ def tell(scope: Scope, now: datetime) -> Tell:
             state="processed",
         )  # fmt: skip
         with transaction.atomic():
-            handlers.apply_facts(where, [Event(event_id, type, at, at, data, "lamba")])
+            handlers.apply_facts(where, [Event(event_id, type, at, at, data, "lamba")], at)
 
     return send
 

@@ -3,10 +3,11 @@
 INSERT INTO delivery_receipt (environment_id, event_id, type, job_id, position, message_id, recipient, code, detail,
                               occurred_at, received_at)
 SELECT %(environment)s, r.event_id, r.type, r.job_id, r.position, r.message_id, r.recipient, r.code, r.detail,
-       r.occurred_at, %(now)s
+       r.occurred_at, r.received_at
 FROM unnest(%(event_ids)b::text[], %(types)b::text[], %(jobs)b::bigint[], %(positions)b::int[], %(message_ids)b::text[],
-            %(recipients)b::text[], %(codes)b::text[], %(details)b::text[], %(times)b::timestamptz[])
-     AS r(event_id, type, job_id, position, message_id, recipient, code, detail, occurred_at)
+            %(recipients)b::text[], %(codes)b::text[], %(details)b::text[], %(times)b::timestamptz[],
+            %(received)b::timestamptz[])
+     AS r(event_id, type, job_id, position, message_id, recipient, code, detail, occurred_at, received_at)
 ON CONFLICT (environment_id, event_id) DO NOTHING
 RETURNING event_id
 

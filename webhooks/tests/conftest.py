@@ -81,7 +81,7 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[registry.Even
     def make(*types: str, do: Callable[[Scope, Any], None] | None = None) -> list[registry.Event]:
         seen: list[registry.Event] = []
 
-        def take(scope: Scope, events: Any) -> None:
+        def take(scope: Scope, events: Any, now: datetime) -> None:
             seen.extend(events)
             if do is not None:
                 do(scope, events)

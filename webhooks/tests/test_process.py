@@ -445,7 +445,7 @@ def test_provider_receipts_come_through_an_endpoint_of_their_own(
 def test_a_handler_registers_once_and_gets_its_types_in_one_call() -> None:
     calls: list[list[str]] = []
 
-    def take(scope: Scope, events: Any) -> None:
+    def take(scope: Scope, events: Any, now: datetime) -> None:
         calls.append([event.id for event in events])
 
     for _ in range(2):
@@ -454,7 +454,7 @@ def test_a_handler_registers_once_and_gets_its_types_in_one_call() -> None:
         moment = datetime(2026, 1, 1, tzinfo=UTC)
         events = [Event(str(n), kind, moment, moment, {}, "lamba") for n, kind in enumerate(["test.a", "x", "test.b"])]
         for function, batch in registry.calls(events):
-            function(None, batch)  # type: ignore[arg-type]
+            function(None, batch, moment)  # type: ignore[arg-type]
     finally:
         del registry._handlers["test.a"], registry._handlers["test.b"]
 

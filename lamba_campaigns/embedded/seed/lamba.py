@@ -26,7 +26,7 @@ def tell(*, place: Place, endpoint: str, events: Iterable[Told]) -> None:
         ingest.record(
             [ingest.arrival(endpoint=known, raw=_raw(place, each), headers=_headers(each), now=now) for each in day]
         )
-    work()
+        work(now)
 
 
 def bring_in(*, place: Place, persons: Sequence[Person], filename: str, now: datetime) -> None:
@@ -54,9 +54,9 @@ def settle_in(*, place: Place, persons: Sequence[Person], filename: str, began: 
     tell(place=place, endpoint=place.lamba_endpoint, events=chain(joined, news))
 
 
-def work() -> None:
-    """Every stored event that is due is processed."""
-    while process.run(now=timezone.now()):
+def work(now: datetime) -> None:
+    """Every stored event that is due at `now` is processed."""
+    while process.run(now=now):
         pass
 
 

@@ -1,7 +1,12 @@
-"""One operator's moves, through the same functions as the console's; each campaign is made once."""
+"""One operator's moves, through the same functions as the console's; each campaign is made once.
 
+A campaign's story is a scene: it says when its next step happens, then takes it. Scenes are played together, so that
+everything stands in the audit trail in the order of time, as it would have happened.
+"""
+
+import heapq
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -13,6 +18,7 @@ from audiences.models import Audience
 from campaigns import completion, drafts, launch, templates
 from campaigns.models import Campaign, State, Template
 from delivery import deliver, finishing, tokens, windows
+from delivery.accounts import Account
 from delivery.models import JobState, Message, SendJob
 from lamba_campaigns.embedded.ports import answers
 from lamba_campaigns.embedded.seed import lamba
@@ -25,6 +31,8 @@ CAPTURE_SECONDS_MAX = 30
 SEND_SECONDS_MAX = 600
 TURN_SECONDS, TURN_SECONDS_MAX = 0.3, 20
 PROVIDER_SECONDS = 40  # from hand-over to the provider's word
+
+Scene = Iterator[datetime]
 
 
 class NoCapture(RuntimeError):
@@ -42,6 +50,12 @@ class Stage:
     place: Place
     templates: dict[str, Template]
     audiences: dict[str, Audience]
+
+
+def together(scenes: Iterable[Scene]) -> None:
+    """Whichever scene has the earliest next step takes it, until all have ended."""
+    for _ in heapq.merge(*scenes):
+        pass
 
 
 def may_send() -> bool:
@@ -113,6 +127,13 @@ def send_part(campaign: Campaign, now: datetime) -> None:
     _work(job, lambda: now, lambda: windows.paced_for(job_id=job.pk, now=now) > timedelta())
 
 
+def send_by_minutes(campaign: Campaign, now: datetime, minutes: int) -> Scene:
+    """A part in each of the first `minutes` from `now` on."""
+    for minute in range(minutes):
+        yield (moment := now + timedelta(minutes=minute, seconds=5))
+        send_part(campaign, moment)
+
+
 def _work(job: SendJob, clock: Callable[[], datetime], done: Callable[[], bool]) -> None:
     """Turn by turn until `done`, on a machine of any speed: on a slow one a short turn ends before it has begun."""
     deadline, seconds = time.monotonic() + SEND_SECONDS_MAX, TURN_SECONDS
@@ -129,11 +150,11 @@ def finish(stage: Stage, campaign: Campaign, now: datetime) -> None:
     """The campaign ended at `now`, if its job did."""
     with durable():
         completion.settle(scope=stage.place.scope, campaign_id=campaign.public_id, now=now)
-    lamba.work()
+    lamba.work(now)
 
 
 def receive(stage: Stage, campaign: Campaign, now: datetime, fate: Callable[[int], tuple[str, ...]]) -> None:
-    """The provider's word on every message; `fate` gives the types for the n-th."""
+    """The provider's word on every message that it has not spoken of yet; `fate` gives the types for the n-th."""
     lamba.tell(
         place=stage.place,
         endpoint=stage.place.provider_endpoint,
@@ -177,14 +198,14 @@ def _follow(stage: Stage, campaign: Campaign, now: datetime) -> None:
             )
         elif running.state == State.CANCELLING:
             completion.settle(scope=stage.place.scope, campaign_id=campaign.public_id, now=now + timedelta(seconds=2))
-    lamba.work()
+    lamba.work(now + timedelta(seconds=2))
 
 
 def _receipts(stage: Stage, campaign: Campaign, at: datetime, fate: Callable[[int], tuple[str, ...]]) -> Iterator[Told]:
     assert campaign.job is not None
     scope, job = stage.place.scope, campaign.job
-    sent = Message.objects.filter(environment_id=scope.environment_id, job_id=job.pk).order_by("position")
-    for number, (position, address) in enumerate(sent.values_list("position", "address")):
+    sent = Message.objects.filter(environment_id=scope.environment_id, job_id=job.pk, account=Account.ACCEPTED)
+    for number, (position, address) in enumerate(sent.order_by("position").values_list("position", "address")):
         token = tokens.token(environment_id=scope.environment_id, job_id=job.pk, position=position)
         for index, what in enumerate(fate(number)):
             code = {"bounced": "550 5.1.1", "deferred": "451 4.7.1"}.get(what, "250 2.0.0")
