@@ -110,9 +110,10 @@ def post_new(*, scope: Scope, job_id: int, postings: Sequence[Posting], now: dat
     return _insert(scope, job_id, postings, now)
 
 
-def balance(*, scope: Scope, job_id: int) -> Balance:
-    """The sums of the job's postings, read now."""
-    planned = Book.objects.within(scope).values_list("planned", flat=True).filter(job_id=job_id).first() or 0
+def balance(*, scope: Scope, job_id: int, planned: int | None = None) -> Balance:
+    """The sums of the job's postings, read now. `planned` of the book, if the caller has read it."""
+    if planned is None:
+        planned = Book.objects.within(scope).values_list("planned", flat=True).filter(job_id=job_id).first() or 0
     accounts = dict.fromkeys(ACCOUNTS, 0)
     reasons: dict[str, int] = {}
     where = {"environment_id": scope.environment_id, "job_id": job_id}

@@ -31,6 +31,7 @@ TYPES: Final[dict[str, str]] = {
     "late_event": "A receipt came after the settlement period.",
     "unsubscribed_but_sent": "Somebody who had unsubscribed before was contacted.",
     "orphan_receipt": "A receipt belongs to no message of ours.",
+    "unmatched_event": "Lamba says that a campaign was sent, and names none of ours.",
     "scope_mismatch": "Something came here that belongs to another environment.",
 }
 NO_JOB: Final = 0  # the breaks of the environment itself
@@ -91,7 +92,7 @@ def reconcile(
     book = Book.objects.within(scope).select_for_update().filter(job_id=job_id).first()
     if book is None:
         raise NotFound(f"There is no book for {subject}.", next_step="A book opens when sending starts.")
-    found = ledger.balance(scope=scope, job_id=job_id)
+    found = ledger.balance(scope=scope, job_id=job_id, planned=book.planned)
     findings = {finding.key: finding for finding in (*_findings(found, evidence), *others)}
     still_open = _update_breaks(scope, book.job_id, book.subject, findings, now)
     points = score(planned=found.planned, residual=found.residual, differing=sum(row.quantity for row in still_open))

@@ -1,16 +1,18 @@
 """The closing balance of a campaign: what was planned, where every message stands, what differs, and its digest."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from audit import ledger
-from audit.models import Break
 from campaigns.models import Campaign
 from campaigns.recipients import NothingFrozen
 from delivery.models import JobCounters
+from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.canonical import digest
 from projects.scoping import Scope
 
+OVERLAYS: Final = ("complained", "unsubscribed", "opened", "clicked")
 # What the console and the statement call each account, in the order of a message's life.
 ACCOUNT_LABELS: Final[dict[str, str]] = {
     "pending": "Waiting",
@@ -26,11 +28,39 @@ ACCOUNT_LABELS: Final[dict[str, str]] = {
 }
 
 
-def statement(*, scope: Scope, campaign: Campaign) -> dict[str, Any]:
-    """The books as JSON, read from the ledger itself. NothingFrozen before sending began."""
-    if campaign.job is None or campaign.snapshot is None:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside the postings: the plan, the last comparison, facts about people, the newest statement."""
+
+    planned: int
+    score: int | None
+    reconciled_at: datetime | None
+    complained: int
+    unsubscribed: int
+    opened: int
+    clicked: int
+    breaks: int
+    number: int | None  # of the newest signed statement, and so on
+    issued_at: datetime | None
+    key: bytes | None
+    signature: bytes | None
+    note: bytes | None
+
+
+def beside(*, scope: Scope, campaign: Campaign) -> Beside:
+    """NothingFrozen before sending began."""
+    where = {"environment": scope.environment_id, "job": campaign.job_id}
+    row = sql.one("campaigns", "books_beside", where) if campaign.job_id and campaign.snapshot_id else None
+    if row is None:
         raise NothingFrozen(f"{campaign.name} has no books yet.", next_step="They open when it is launched.")
-    found = ledger.balance(scope=scope, job_id=campaign.job.pk)
+    return Beside(*row)
+
+
+def statement(*, scope: Scope, campaign: Campaign, found: Beside | None = None) -> dict[str, Any]:
+    """The books as JSON, read from the ledger itself. NothingFrozen before sending began."""
+    known = found or beside(scope=scope, campaign=campaign)
+    assert campaign.job is not None and campaign.snapshot is not None
+    balance = ledger.balance(scope=scope, job_id=campaign.job.pk, planned=known.planned)
     body: dict[str, Any] = {
         "campaign": campaign.public_id,
         "name": campaign.name,
@@ -42,9 +72,9 @@ def statement(*, scope: Scope, campaign: Campaign) -> dict[str, Any]:
         "memberDigest": bytes(campaign.snapshot.member_digest).hex(),
         "launchedAt": _moment(campaign.launched_at),
         "closedAt": _moment(campaign.books_closed_at),
-        **balance_as_json(found),
-        "overlays": _overlays(scope, campaign),
-        "breaks": Break.objects.within(scope).filter(job_id=campaign.job.pk, state="open").count(),
+        **balance_as_json(balance),
+        "overlays": {name: getattr(known, name) for name in OVERLAYS},
+        "breaks": known.breaks,
     }
     return body | {"digest": digest(body).hex()}
 
@@ -72,12 +102,6 @@ def live_balance(*, scope: Scope, campaign: Campaign) -> dict[str, Any] | None:
         "excludedByReason": {reason: n for reason, n in sorted(row.excluded_reasons.items()) if n},
         "residual": row.planned - row.excluded - sum(accounts.values()),
     }
-
-
-def _overlays(scope: Scope, campaign: Campaign) -> dict[str, int]:
-    assert campaign.job is not None
-    row = JobCounters.objects.within(scope).get(pk=campaign.job.pk)
-    return {name: getattr(row, name) for name in ("complained", "unsubscribed", "opened", "clicked")}
 
 
 def _moment(moment: datetime | None) -> str | None:

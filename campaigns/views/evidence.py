@@ -14,7 +14,6 @@ from audit import wording
 from audit.models import Book, Break
 from campaigns import books, books_reports, books_statements, books_waterfall, drafts, recipients
 from campaigns.models import Campaign
-from campaigns.views import pages
 from delivery.models import JobCounters
 from lamba_campaigns.lib.errors import NotFound
 from lamba_campaigns.web.console import ConsoleRequest, console_view, page, url
@@ -80,16 +79,16 @@ def campaign_recipients_csv(request: ConsoleRequest, campaign: str) -> HttpRespo
 def campaign_books(request: ConsoleRequest, campaign: str) -> HttpResponseBase:
     """The closing statement as a page that prints; `?by=domain` or `?by=wave` lays it out in cells."""
     found = drafts.find(scope=request.scope, campaign_id=campaign)
-    statement = books.statement(scope=request.scope, campaign=found)
+    beside = books.beside(scope=request.scope, campaign=found)
+    statement = books.statement(scope=request.scope, campaign=found, found=beside)
     context = {
         "nav": "reconciliation",
         "campaign": found,
         "statement": statement,
-        "sender": pages.sender_of(request.scope),
         "on_books": True,
-        "signed": _signed(request, found),
+        "signed": _signed(beside),
         "reports": books_reports.latest(scope=request.scope, campaign=found),
-        "book": Book.objects.within(request.scope).filter(job_id=found.job_id).first(),
+        "book": beside,
         **books_context(request, found, statement),
         **_waterfall(request, found),
     }
@@ -116,10 +115,9 @@ def _download(request: ConsoleRequest, campaign: str, kind: books_statements.Kin
     )
 
 
-def _signed(request: ConsoleRequest, campaign: Campaign) -> dict[str, Any] | None:
+def _signed(found: books.Beside) -> dict[str, Any] | None:
     """What the page says of the newest signed statement."""
-    found = books_statements.latest(scope=request.scope, campaign=campaign)
-    if found is None:
+    if found.note is None or found.key is None or found.signature is None:
         return None
     note = json.loads(bytes(found.note))
     return {
