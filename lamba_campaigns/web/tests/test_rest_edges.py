@@ -120,3 +120,44 @@ def test_texts_in_a_list_are_looked_at_one_by_one() -> None:
         1: "not_text",
         2: "control_character",
     }
+
+
+def test_a_parameter_that_nobody_reads_is_refused_with_those_that_are_read(client_of_all: APIClient) -> None:
+    answer = client_of_all.get("/api/v1/audit-events", {"from": "2026-11-23"})
+    assert answer.status_code == 422 and answer.json()["errors"][0]["pointer"] == "?from"
+    assert answer.json()["nextStep"].startswith("Accepted here: action, actor, cursor, limit, order, reach, since")
+    nothing = client_of_all.get("/api/v1/campaigns/cmp_none?format=json")
+    assert (nothing.status_code, nothing.json()["nextStep"]) == (422, "This address takes no parameters.")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("campaigns?limit=1&limit=2", "limit comes 2 times."),
+        ("people/per_none/history?limit=many", "'many' is no whole number."),
+        ("templates?status=old", "'old' is no status."),
+        ("audit-events?reach=", "'' is no reach."),
+    ],
+)
+def test_a_parameter_is_said_once_and_in_its_type(client_of_all: APIClient, address: str, said: str) -> None:
+    answer = client_of_all.get(f"/api/v1/{address}")
+    assert (answer.status_code, answer["Content-Type"], answer.json()["detail"]) == (422, PROBLEM, said)
+
+
+def test_parameters_are_looked_at_after_the_key(api: Api, client: Client, world: World) -> None:
+    assert client.get("/api/v1/campaigns?nonsense=1").status_code == 401
+    assert api(world.production, ["people.read"]).get("/api/v1/campaigns?nonsense=1").status_code == 403
+
+
+def test_head_answers_as_get_does_and_options_names_the_methods(api: Api, client: Client, world: World) -> None:
+    mine = api()
+    head = mine.head("/api/v1/campaigns?limit=2")
+    assert (head.status_code, head.content, head["Content-Type"]) == (200, b"", "application/json")
+    assert mine.head("/api/v1/campaigns?limit=0").status_code == 422
+    assert mine.head("/api/v1/campaigns/cmp_none").status_code == 404
+    assert api(world.production, ["people.read"]).head("/api/v1/campaigns").status_code == 403
+    asked = mine.options("/api/v1/campaigns")
+    assert (asked.status_code, asked.content, asked["Allow"]) == (204, b"", "GET, POST, HEAD, OPTIONS")
+    assert mine.options("/api/v1/campaigns/cmp_none/copy")["Allow"] == "POST, OPTIONS"
+    assert mine.head("/api/v1/campaigns/cmp_none/copy").status_code == 405
+    assert client.options("/api/v1/campaigns").status_code == 401
