@@ -9,6 +9,7 @@ from audiences import turns
 from audiences.exclusions import Exclusions
 from audiences.models import AudienceVersion
 from audiences.rules.parse import parse
+from audiences.turns import Turns
 from campaigns import pacing
 from campaigns.models import Campaign
 from delivery.pacing import forecast as plan
@@ -31,6 +32,7 @@ class Simulation:
     starts_at: datetime
     exact: bool
     without_zone: int  # people who count as living in the campaign's zone
+    capped: int  # people whom the frequency cap leaves out when it starts
 
     def as_json(self) -> dict[str, Any]:
         found = self.forecast
@@ -41,6 +43,7 @@ class Simulation:
             "people": found.people,
             "skipped": found.skipped,
             "beyondCap": found.over_cap,
+            "contactedTooOften": self.capped,
             "notReached": found.left,
             "withoutTimeZone": self.without_zone,
             "perMinute": found.per_minute,
@@ -54,21 +57,24 @@ class Simulation:
 def simulate(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime) -> Simulation:
     """The plan of a draft that starts at `at`; of a campaign with a job, the plan for everybody who still waits."""
     rules = pacing.effective(scope=scope, campaign=campaign)
-    taken, cap = None, campaign.total_cap
+    taken, cap, capped = None, campaign.total_cap, 0
     if campaign.job is not None:
         groups, taken = remaining.by_turn(scope=scope, job=campaign.job), remaining.taken(job=campaign.job)
         exact, cap = True, None  # people beyond the cap were cancelled when the job was made
     else:
-        groups, exact = _audience(scope, campaign, tuple(rules.limits), now)
+        asked = _audience(scope, campaign, tuple(rules.limits), at, now)
+        groups, exact, capped = {Group(*each): count for each, count in asked.groups.items()}, asked.exact, asked.capped
     if not groups:
+        too_often = f" {capped:,} were contacted too often." if capped else ""
         raise NothingToSimulate(
-            f"Nobody of {campaign.name} waits to be contacted.", next_step="Choose an audience that reaches somebody."
+            f"Nobody of {campaign.name} waits to be contacted.{too_often}",
+            next_step="Choose an audience that reaches somebody.",
         )
     found = plan.forecast(
         rules=rules, groups=groups, rate_per_minute=campaign.rate_per_minute, total_cap=cap, start=at, taken=taken
     )
     without = sum(count for group, count in groups.items() if not group.zone)
-    return Simulation(found, rules.time_zone, at, exact, without if rules.local else 0)
+    return Simulation(found, rules.time_zone, at, exact, without if rules.local else 0, capped)
 
 
 def vary(campaign: Campaign, changes: Mapping[str, Any]) -> None:
@@ -91,22 +97,20 @@ def vary(campaign: Campaign, changes: Mapping[str, Any]) -> None:
         campaign.rate_per_minute = changes["rate_per_minute"]
 
 
-def _audience(
-    scope: Scope, campaign: Campaign, domains: tuple[str, ...], now: datetime
-) -> tuple[dict[Group, int], bool]:
+def _audience(scope: Scope, campaign: Campaign, domains: tuple[str, ...], at: datetime, now: datetime) -> Turns:
     version = _version(scope, campaign)
     if version is None:
         raise NothingToSimulate(f"{campaign.name} has no audience yet.", next_step="Choose one.")
-    found, exact = turns.by_turn(
+    return turns.by_turn(
         scope=scope,
         rule=parse(version.rule),
         channel=campaign.channel,
         domains=domains,
+        at=at,
         now=now,
         exclusions=Exclusions.from_json(campaign.exclusions),
         salt=campaign.public_id,
     )
-    return {Group(zone, domain): count for (zone, domain), count in found.items()}, exact
 
 
 def _version(scope: Scope, campaign: Campaign) -> AudienceVersion | None:

@@ -35,8 +35,8 @@ class Share:
         return time.monotonic() - self._asked_at >= ASK_SECONDS
 
     def ask(self, *, opened: int) -> int:
-        """How many may be open now. `opened` are kept whatever others want: they were granted, and closing is for the
-        next time, when `fair` says how many to close first. NoRoom when there is none."""
+        """How many may be open now; `fair` is what it should be. Those that are `opened` already are granted whatever
+        others want: close them, and ask again. NoRoom when there is none."""
         values = {"relay": self.relay, "owner": self.owner, "environment": self.scope.environment_id}
         limits = {
             "most": self.most,

@@ -28,9 +28,12 @@ ORDER BY p.id DESC
 LIMIT %(shown)s
 
 -- name: preview_turns
--- After `judge`: who would be contacted, by their time zone and by those mailbox domains that were asked for.
-SELECT time_zone, CASE WHEN domain = ANY(%(domains)s) THEN domain ELSE '' END, count(*)
-FROM (SELECT time_zone, lower(substring(address FROM '[^@]*$')) AS domain FROM judged WHERE reason = 0) t
+-- After `judge`: who would be contacted, by their time zone and by those mailbox domains that were asked for; and who
+-- would be but for the frequency cap.
+SELECT time_zone, CASE WHEN domain = ANY(%(domains)s) THEN domain ELSE '' END, count(*) FILTER (WHERE reason = 0),
+       count(*) FILTER (WHERE reason <> 0)
+FROM (SELECT time_zone, lower(substring(address FROM '[^@]*$')) AS domain, reason
+      FROM judged WHERE reason IN (0, %(capped)s)) t
 GROUP BY 1, 2
 
 -- name: people_in_table

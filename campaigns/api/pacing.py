@@ -102,6 +102,7 @@ class SimulationRead(serializers.Serializer[Any]):
     people = serializers.IntegerField()
     skipped = serializers.IntegerField()
     beyondCap = serializers.IntegerField(help_text="Beyond totalCap: they are cancelled.")
+    contactedTooOften = serializers.IntegerField(help_text="Left out by the frequency cap, as of the start.")
     notReached = serializers.IntegerField(help_text="Still waiting after 62 days.")
     withoutTimeZone = serializers.IntegerField()
     perMinute = serializers.IntegerField()

@@ -1,15 +1,16 @@
 """Rules about pace reach the job, are shown before launch, and cap what a launch is charged."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from audiences import contacts
 from audiences.models import Person
 from audit.models import AuditEntry
 from campaigns import drafts, holds
@@ -17,6 +18,7 @@ from campaigns.models import Campaign
 from campaigns.tests.conftest import MakeDraft, fresh
 from conftest import World
 from delivery.models import SendJob
+from delivery.pacing.calendar import offset_changes
 from delivery.pacing.forecast import Group
 from delivery.pacing.remaining import by_turn
 from projects.scoping import Actor, Scope
@@ -108,10 +110,10 @@ def test_the_simulator_shows_every_day_and_changes_nothing(
 ) -> None:
     draft = make_draft(people=4, consent=4, sending_rules=RULES)
     Person.objects.within(scope).filter(external_id="u1").update(time_zone="Asia/Tokyo")
-    at = "2027-03-27T09:00:00Z"
+    change = _clocks_go_forward("Europe/Berlin")
+    days = [change + timedelta(days=offset) for offset in (-1, 0, 1)]
+    at = f"{days[0]}T09:00:00Z"
     path = f"/api/v1/campaigns/{draft.public_id}/simulate"
-    if datetime.now(UTC) > datetime.fromisoformat(at):
-        pytest.skip("the day on which clocks change is over")
 
     with CaptureQueriesContext(connection) as queries:
         answer = api().get(path, {"at": at})
@@ -120,9 +122,9 @@ def test_the_simulator_shows_every_day_and_changes_nothing(
     found = answer.json()
     assert (found["people"], found["exact"], found["withoutTimeZone"]) == (4, True, 3)
     assert [(day["date"], day["wave"], day["limit"], day["people"]) for day in found["days"]] == [
-        ("2027-03-27", 1, 1, 1),
-        ("2027-03-28", 2, 2, 2),
-        ("2027-03-29", 3, None, 1),
+        (str(days[0]), 1, 1, 1),
+        (str(days[1]), 2, 2, 2),
+        (str(days[2]), 3, None, 1),
     ]
     assert [day["clocksMoveMinutes"] for day in found["days"]] == [0, 60, 0]
     assert found["days"][1]["timeZones"] == [
@@ -133,6 +135,32 @@ def test_the_simulator_shows_every_day_and_changes_nothing(
     other = api().post(path, {"at": at, "sendingRules": {}, "totalCap": 3}, format="json").json()
     assert ([day["people"] for day in other["days"]], other["beyondCap"]) == ([3], 1)
     assert fresh(draft).sending_rules == draft.sending_rules and fresh(draft).total_cap is None
+
+
+def _clocks_go_forward(zone: str) -> date:
+    """The next day, not before the day after tomorrow, on which they do."""
+    first = datetime.now(UTC).date() + timedelta(days=2)
+    days = (first + timedelta(days=n) for n in range(366))
+    return next(day for day in days if offset_changes(zone, day) > timedelta())
+
+
+def test_people_whom_the_frequency_cap_leaves_out_are_named_as_of_the_start(
+    scope: Scope, now: datetime, api: Callable[..., APIClient], make_draft: MakeDraft
+) -> None:
+    draft = make_draft(people=4, consent=4, frequency_cap={"messages": 1, "days": 7})
+    path = f"/api/v1/campaigns/{draft.public_id}/simulate"
+    moment = datetime.now(UTC)
+    month, people = moment.date().replace(day=1), Person.objects.within(scope).order_by("pk")
+    with transaction.atomic():
+        contacts.introduce(scope=scope, subject="cmp_before", name="Before", month=month, now=moment)
+        reached = list(people.values_list("pk", flat=True)[:3])
+        contacts.record(scope=scope, subject="cmp_before", person_ids=reached, at=moment)
+
+    soon = api().get(path, {"at": (moment + timedelta(hours=1)).isoformat()}).json()
+    later = api().get(path, {"at": (moment + timedelta(days=8)).isoformat()}).json()
+
+    assert (soon["people"], soon["contactedTooOften"]) == (1, 3)
+    assert (later["people"], later["contactedTooOften"]) == (4, 0)
 
 
 def test_nothing_is_simulated_without_an_audience(

@@ -25,9 +25,12 @@ class SharedRelay:
         self._channel.ready()
 
     def keep(self) -> None:
-        if self._share.is_due:
-            opened = max(1, self._channel.allow(self._share.fair)) if self._share.granted else 0
-            self._channel.allow(self._share.ask(opened=opened))
+        if not self._share.is_due:
+            return
+        opened = max(1, self._channel.allow(self._share.granted)) if self._share.granted else 0
+        self._channel.allow(self._share.ask(opened=opened))
+        if self._share.fair < self._share.granted:  # others want some: close first, then say so
+            self._share.ask(opened=max(1, self._channel.allow(self._share.fair)))
 
     def leave(self) -> None:
         self._channel.close()

@@ -197,6 +197,37 @@ def test_the_simulator_shows_waves_windows_and_the_day_on_which_clocks_change() 
     assert (found.people, found.over_cap, found.left, found.skipped) == (9_000, 1_000, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "moved"),
+    [
+        ("Europe/Berlin", date(2027, 3, 28), timedelta(hours=1)),
+        ("Europe/Berlin", date(2027, 10, 31), timedelta(hours=-1)),
+        ("America/New_York", date(2027, 11, 7), timedelta(hours=-1)),
+        ("America/Santiago", date(2027, 9, 5), timedelta(hours=1)),  # at midnight: the day begins at one
+        ("Australia/Lord_Howe", date(2027, 4, 4), timedelta(minutes=-30)),
+    ],
+)
+def test_the_simulator_sends_nobody_outside_the_window_on_a_day_whose_clocks_change(
+    zone: str, day: date, moved: timedelta
+) -> None:
+    """Minute by minute as the engine decides: a day of 23 hours has a window that is shorter, never an earlier one."""
+    rules = read({"window": {"opens": "00:15", "closes": "05:00"}, "zone": "recipient"}, time_zone=zone)
+    begins = datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
+    minutes = [begins + timedelta(minutes=each) for each in range(25 * 60)]
+    opened = [each for each in minutes if calendar.decide(rules, zone, each) == calendar.GO]
+    opened = [each for each in opened if each.astimezone(ZoneInfo(zone)).date() == day]
+
+    found = forecast(
+        rules=rules, groups={Group(zone): 200_000}, rate_per_minute=60, total_cap=None, start=begins - timedelta(days=1)
+    )
+
+    today = next(each for each in found.days if each.day == day)
+    assert today.clocks_move == moved
+    assert (today.begins_at, today.ends_at) == (opened[0], opened[-1] + timedelta(minutes=1))
+    assert today.people == 60 * len(opened)
+    assert set(today.hours) == {each.replace(minute=0) for each in opened}
+
+
 @given(
     sizes=st.lists(st.integers(1, 5_000), min_size=1, max_size=6),
     document=documents,

@@ -1,14 +1,6 @@
-"""A campaign that is ready, for the tests that send one."""
+"""What the tests of delivery make, for tests that also start services of their own."""
 
-from campaigns.tests.conftest import (
-    growth,
-    launch_it,
-    make_audience,
-    make_draft,
-    make_people,
-    make_template,
-    plan,
-    postbox,
-)
-
-__all__ = ["growth", "launch_it", "make_audience", "make_draft", "make_people", "make_template", "plan", "postbox"]
+from delivery.tests.conftest import make_job as make_job
+from delivery.tests.conftest import make_people as make_people
+from delivery.tests.conftest import make_snapshot as make_snapshot
+from delivery.tests.conftest import sink as sink
