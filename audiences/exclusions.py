@@ -20,7 +20,8 @@ CAP_MESSAGES_MAX: Final = 100
 CAP_DAYS_MAX: Final = 90
 SEGMENTS_MAX: Final = 20
 HOLD_OUT: Final = "hold-out"
-VARIANT: Final = "variant"
+VARIANT: Final = "variant"  # also the merge field that keeps it with every member
+VARIANT_A, VARIANT_B = "a", "b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +106,16 @@ def is_held_out(*, salt: str, points: int, person_id: int) -> bool:
     return draw(salt=salt, what=HOLD_OUT, person_id=person_id) < points
 
 
-def variant(*, salt: str, shares: Sequence[int], person_id: int) -> int:
-    """The index of this person's variant. `shares` are basis points that sum up to 10,000."""
-    assert sum(shares) == POINTS, "shares of variants are of everybody"
-    place, end = draw(salt=salt, what=VARIANT, person_id=person_id), 0
-    for index, share in enumerate(shares):
-        end += share
-        if place < end:
-            return index
-    raise AssertionError("a draw lies below 10,000")
+def variant(*, salt: str, points: int, person_id: int) -> str:
+    """Which of two messages this person gets: `b` for so many basis points of all people, else `a`."""
+    return VARIANT_B if draw(salt=salt, what=VARIANT, person_id=person_id) < points else VARIANT_A
+
+
+def variant_sql(*, salt: str, points: int) -> compose.Composable:
+    """The same over p.id."""
+    return compose.SQL("CASE WHEN audiences_draw({}, p.id) < {} THEN {} ELSE {} END").format(
+        *map(compose.Literal, (_key(salt, VARIANT), points, VARIANT_B, VARIANT_A))
+    )
 
 
 def _key(salt: str, what: str) -> str:

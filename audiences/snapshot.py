@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from psycopg import sql as compose
 from psycopg.errors import QueryCanceled
 
-from audiences import erasure, judging, partitions, people, statements, vocabulary
+from audiences import erasure, exclusions, judging, partitions, people, statements, vocabulary
 from audiences.exclusions import NOTHING, Exclusions
 from audiences.models import Audience, AudienceVersion, Snapshot, SnapshotMember
 from audiences.reasons import INCLUDED, REASONS
@@ -65,6 +65,7 @@ class Asked:
     purpose: str
     exclusions: Exclusions
     salt: str
+    split: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,16 @@ def take(
     actor: Actor = SYSTEM,
     exclusions: Exclusions = NOTHING,
     salt: str = "",
+    split: int = 0,
     still_wanted: Callable[[], bool] = lambda: True,
 ) -> Snapshot:
     """Freeze the members of `version` as of `now`. `fields` are template variables kept with every member.
 
     Commits on its own. A second call for one purpose waits for the first and returns its snapshot. `salt` (the
-    campaign's id) decides who is held out. TakeCancelled, and nothing is left of it, if `cancel` was called meanwhile
-    or if it is not `still_wanted` at the end.
+    campaign's id) decides who is held out, and who is of variant b: `split` basis points of the people. TakeCancelled,
+    and nothing is left of it, if `cancel` was called meanwhile or if it is not `still_wanted` at the end.
     """
-    asked = Asked(version, channel, tuple(sorted(set(fields))), purpose, exclusions, salt)
+    asked = Asked(version, channel, tuple(sorted(set(fields))), purpose, exclusions, salt, split)
     _require_known(asked.fields)
     with sql.durable():
         partitions.ensure(parent="audiences_snapshotmember", month=partitions.month_of(now))
@@ -252,6 +254,7 @@ def _record(scope: Scope, actor: Actor, taken: Snapshot, now: datetime) -> None:
     }
     facts |= {"exclusions": taken.exclusions} if taken.exclusions else {}
     facts |= {"nested": taken.nested} if taken.nested else {}
+    facts |= {"split": taken.split} if taken.split else {}
     subject = chain.Subject("snapshot", taken.public_id, version.audience.name)
     chain.record(scope=scope, actor=actor, action="snapshot.taken", subject=subject, now=now, after=facts)
 
@@ -274,6 +277,7 @@ def _freeze(scope: Scope, asked: Asked, now: datetime, actor: Actor) -> Snapshot
         fields=list(asked.fields),
         exclusions=asked.exclusions.as_json(),
         salt=asked.salt,
+        split=_split(asked, where),
         nested=versions(read, words),
         taken_at=now,
         taken_month=where["month"],
@@ -300,7 +304,7 @@ def _insert_members(
         now=now,
         exclusions=asked.exclusions,
         salt=asked.salt,
-        kept={"truth": rule.truth, "fields": _fields(scope, asked.fields)},
+        kept={"truth": rule.truth, "fields": _fields(scope, asked)},
         in_order=True,
     )
     ((known,),) = statements.rows("people_in_table", params={})
@@ -327,8 +331,16 @@ def _counted(parts: Sequence[sql.Row]) -> Counts:
     return Counts(sum(people_by_reason.values()), people_by_reason.get(INCLUDED, 0), excluded)
 
 
-def _fields(scope: Scope, names: tuple[str, ...]) -> compose.Composable:
+def _split(asked: Asked, where: Mapping[str, Any]) -> dict[str, int]:
+    """How many basis points were asked for message B, and how many people got which; {} without a split."""
+    if not asked.split:
+        return {}
+    return {"points": asked.split, **dict(sql.rows("audiences", "count_variants", where))}
+
+
+def _fields(scope: Scope, asked: Asked) -> compose.Composable:
     """The merge fields asked for, as one jsonb: what templates call `person`. NULL when there are none."""
+    names = asked.fields
     plain = [name.removeprefix("person.") for name in names if not name.startswith(people.TRAITS_PREFIX)]
     traits = [name.removeprefix(people.TRAITS_PREFIX) for name in names if name.startswith(people.TRAITS_PREFIX)]
     pairs = [compose.SQL("{}, {}").format(compose.Literal(name), _value(scope, name)) for name in plain]
@@ -336,6 +348,9 @@ def _fields(scope: Scope, names: tuple[str, ...]) -> compose.Composable:
         kept = [compose.SQL("{name}, p.traits -> {name}").format(name=compose.Literal(name)) for name in traits]
         inner = compose.SQL("jsonb_strip_nulls(jsonb_build_object({}))").format(compose.SQL(", ").join(kept))
         pairs.append(compose.SQL("'traits', {}").format(inner))
+    if asked.split:
+        chosen = exclusions.variant_sql(salt=asked.salt, points=asked.split)
+        pairs.append(compose.SQL("{}, {}").format(compose.Literal(exclusions.VARIANT), chosen))
     if not pairs:
         return compose.SQL("NULL::jsonb")
     return compose.SQL("jsonb_build_object({})").format(compose.SQL(", ").join(pairs))

@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from audit.models import Break
-from campaigns import books_outside
+from campaigns import books_outside, splitting
 from campaigns.models import Campaign
 from delivery.accounts import Account
 from lamba_campaigns.lib import sql
 from projects.scoping import Scope
 
-By = Literal["domain", "wave"]
+By = Literal["domain", "wave", "variant"]
 WAVES: Final = 12
 DOMAINS: Final = 12  # the largest; the rest is one row
 POSITION_MAX: Final = 2**31 - 1
@@ -32,7 +32,7 @@ CELLS: Final[Mapping[str, tuple[str, tuple[Account, ...]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One domain or wave. `where` are the parameters that open its people; empty when they are many domains."""
+    """One domain, wave or message. `where` are the parameters that open its people; empty where nothing names them."""
 
     label: str
     messages: int
@@ -61,6 +61,11 @@ def rows(*, scope: Scope, campaign: Campaign, by: By) -> list[Row]:
         size = max(1, -(-campaign.snapshot.included // WAVES))
         found = _grouped(sql.rows("campaigns", "waterfall_by_wave", {**where, "size": size}))
         return [_wave(number, size, cells) for number, cells in sorted(found.items())]
+    if by == "variant":
+        assert campaign.snapshot is not None
+        where |= {"snapshot": campaign.snapshot.pk, "month": campaign.snapshot.taken_month}
+        found = _grouped(sql.rows("campaigns", "waterfall_by_variant", where))
+        return [_row(_message(campaign, name), cells, {}) for name, cells in sorted(found.items(), key=str)]
     domains = sorted(
         _grouped(sql.rows("campaigns", "waterfall_by_domain", where)).items(),
         key=lambda pair: (-sum(pair[1].values()), pair[0]),
@@ -114,6 +119,12 @@ def _grouped(found: Sequence[tuple[Any, ...]]) -> dict[Any, dict[Account, int]]:
 
 def _summed(many: Sequence[Mapping[Account, int]]) -> dict[Account, int]:
     return {account: sum(cells.get(account, 0) for cells in many) for account in Account} if many else {}
+
+
+def _message(campaign: Campaign, variant: str | None) -> str:
+    """Which message of the split; people who were erased since have none."""
+    named = {side["variant"]: f"{side['label']}: {side['version'].template.name}" for side in splitting.sides(campaign)}
+    return named.get(variant or "", "Erased since")
 
 
 def _wave(number: int, size: int, cells: Mapping[Account, int]) -> Row:

@@ -18,6 +18,7 @@ from campaigns.models import Campaign, Channel, State, Template, TemplateVersion
 from campaigns.models.campaign import RATE_PER_MINUTE_MAX
 from campaigns.pacing import pacing_of, pacing_said, resolve_pacing
 from campaigns.schedule import AHEAD_MAX
+from campaigns.splitting import resolve_split, split_of, split_said
 from lamba_campaigns.lib.errors import FieldProblem, Invalid, NotFound
 from lamba_campaigns.lib.sql import durable
 from projects.scoping import Actor, Scope
@@ -47,6 +48,7 @@ class Setup:
     topic: str | None = None  # its slug
     track_opens: bool = False
     track_clicks: bool = False
+    split: Mapping[str, Any] | None = None  # {"template": tpl_…, "version": 2, "percent": 20}: message B
 
 
 def create(*, scope: Scope, actor: Actor, setup: Setup, now: datetime) -> Campaign:
@@ -117,7 +119,8 @@ def copy(*, scope: Scope, actor: Actor, campaign_id: str, now: datetime) -> Camp
 def find(*, scope: Scope, campaign_id: str) -> Campaign:
     found: Campaign | None = (
         Campaign.objects.within(scope)
-        .select_related("template_version__template", "audience", "audience_version", "snapshot", "job")
+        .select_related("template_version__template", "split_version__template")
+        .select_related("audience", "audience_version", "snapshot", "job")
         .filter(public_id=campaign_id)
         .first()
     )
@@ -162,6 +165,7 @@ def setup_of(campaign: Campaign) -> Setup:
         **exclusions_of(campaign),
         **pacing_of(campaign),
         **about_of(campaign),
+        **split_of(campaign),
     )
 
 
@@ -214,6 +218,7 @@ def _resolve(scope: Scope, setup: Setup, now: datetime, proposed: datetime | Non
             track_clicks=setup.track_clicks,
             problems=problems,
         ),
+        **resolve_split(scope=scope, split=setup.split, is_whole=setup.template is not None, problems=problems),
     }
     if setup.scheduled_at is not None and setup.scheduled_at != proposed:
         _require_ahead(setup.scheduled_at, now, problems)
@@ -304,6 +309,7 @@ def _said(campaign: Campaign) -> dict[str, Any]:
         **exclusions_said(campaign),
         **pacing_said(campaign),
         **about_said(campaign),
+        **split_said(campaign),
     }
 
 

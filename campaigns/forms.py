@@ -14,6 +14,7 @@ from campaigns.leaving_out import HOLD_OUT_PERCENT_MAX
 from campaigns.models import Campaign, Channel, Template, TemplateVersion
 from campaigns.models.campaign import RATE_PER_MINUTE_MAX
 from campaigns.pacing_form import NAMES, PacingFields, pacing_field, pacing_initial, pacing_stored, pacing_values
+from campaigns.splitting import PERCENT_MAX, PERCENT_MIN
 from lamba_campaigns.lib.errors import Invalid
 from limits.keys import CHANNEL_LABELS
 from projects.access import Access
@@ -38,6 +39,9 @@ _POINTERS: Final = {
     "#/frequencyCap/days": "cap_days",
     "#/holdOutPercent": "hold_out_percent",
     "#/excludedSegments": "excluded_segments",
+    "#/split": "split_template",
+    "#/split/templateId": "split_template",
+    "#/split/percent": "split_percent",
 }
 FOLDS: Final = [("", "As it comes"), ("0", "The first of the two"), ("1", "The second of the two")]
 
@@ -83,6 +87,12 @@ class SetupForm(PacingFields):
     track_clicks = forms.BooleanField(
         label="Count clicks", required=False, help_text="Mail only. Links lead through a signed address of ours."
     )
+    split_template = forms.ChoiceField(
+        label="Message B", required=False, help_text="A share gets this one instead, always the same people."
+    )
+    split_percent = forms.IntegerField(
+        label="Share of message B", min_value=PERCENT_MIN, max_value=PERCENT_MAX, required=False
+    )
     rate_per_minute = forms.IntegerField(
         label="Pace limit",
         min_value=1,
@@ -120,7 +130,10 @@ class SetupForm(PacingFields):
         self.scope, self.access, self.current = scope, access, current
         self.fields["channel"].choices = _channels()  # type: ignore[attr-defined]
         self.fields["topic"].choices = about.topic_choices(scope)  # type: ignore[attr-defined]
-        self.fields["template"].choices = _templates(scope)  # type: ignore[attr-defined]
+        published = _templates(scope)
+        self.fields["template"].choices = published  # type: ignore[attr-defined]
+        one_for_all = ("", "Everybody gets the same message")
+        self.fields["split_template"].choices = [one_for_all, *published[1:]]  # type: ignore[attr-defined]
         self.fields["audience"].choices = _audiences(scope)  # type: ignore[attr-defined]
         self.fields["time_zone"].choices = _zones(scope.time_zone)  # type: ignore[attr-defined]
         self.fields["time_zone"].initial = scope.time_zone
@@ -150,6 +163,8 @@ class SetupForm(PacingFields):
             "topic": campaign.topic.slug if campaign.topic else "",
             "track_opens": campaign.track_opens,
             "track_clicks": campaign.track_clicks,
+            "split_template": campaign.split_version.template.public_id if campaign.split_version else "",
+            "split_percent": campaign.split_percent,
             **pacing_initial(campaign),
         }
 
@@ -165,6 +180,10 @@ class SetupForm(PacingFields):
             missing = "cap_days" if values.get("cap_days") is None else "cap_messages"
             if missing not in self.errors:
                 self.add_error(missing, "A cap needs both numbers: messages and days.")
+        if bool(values.get("split_template")) != (values.get("split_percent") is not None):
+            missing = "split_percent" if values.get("split_template") else "split_template"
+            if missing not in self.errors:
+                self.add_error(missing, "A split needs both: message B and its share.")
         return values
 
     def setup(self) -> dict[str, Any]:
@@ -182,6 +201,7 @@ class SetupForm(PacingFields):
             "topic": values["topic"] or None,
             "track_opens": values["track_opens"],
             "track_clicks": values["track_clicks"],
+            "split": _split_of(values, self.current),
             **_exclusions_of(values),
             **pacing_values(values),
         }
@@ -202,6 +222,8 @@ class SetupForm(PacingFields):
             name=values["name"],
             channel=values["channel"],
             template_version=_version(self.scope, values["template"]),
+            split_version=_version(self.scope, values["split_template"]),
+            split_percent=values["split_percent"],
             audience=_audience(self.scope, values["audience"]),
             scheduled_at=values["scheduled_at"],
             time_zone=values["time_zone"] or self.scope.time_zone,
@@ -236,6 +258,8 @@ class SetupForm(PacingFields):
             "scheduled_at",
             "time_zone",
             "accept_overage",
+            "split_template",
+            "split_percent",
         )
         names += ("cap_messages", "cap_days", "hold_out_percent", "excluded_segments", *NAMES)
         found = {
@@ -326,6 +350,16 @@ def _exclusions_of(values: dict[str, Any]) -> dict[str, Any]:
         "hold_out_percent": float(percent) if percent else None,
         "excluded_segments": tuple(values.get("excluded_segments") or ()),
     }
+
+
+def _split_of(values: dict[str, Any], current: Campaign | None) -> dict[str, Any] | None:
+    """The split of drafts.Setup. The same template keeps its version: a later one never slips in by itself."""
+    template, percent = values.get("split_template"), values.get("split_percent")
+    if not template or percent is None:
+        return None
+    chosen = current.split_version if current else None
+    version = chosen.number if chosen and chosen.template.public_id == template else None
+    return {"template": template, "version": version, "percent": percent}
 
 
 def _zones(first: str) -> list[tuple[str, str]]:

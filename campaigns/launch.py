@@ -17,7 +17,7 @@ from audiences import snapshot
 from audiences.exclusions import Exclusions
 from audiences.models import Snapshot
 from audit import refusals
-from campaigns import drafts, holds, lifecycle, pacing, preflight, schedule, templates
+from campaigns import drafts, holds, lifecycle, pacing, preflight, schedule, splitting
 from campaigns.lifecycle import WrongState
 from campaigns.models import Campaign, State
 from delivery import jobs
@@ -300,11 +300,12 @@ def _freeze(scope: Scope, campaign: Campaign, now: datetime) -> Snapshot:
         scope=scope,
         version=campaign.audience_version,
         channel=campaign.channel,
-        fields=campaign.template_version.variables,
+        fields=splitting.fields_of(campaign),
         purpose=holds.purpose(campaign),
         now=now,
         exclusions=Exclusions.from_json(campaign.exclusions),
         salt=campaign.public_id,
+        split=splitting.points_of(campaign),
         still_wanted=lambda: _is_launching(scope, campaign),
     )
     if frozen.included == 0:
@@ -333,7 +334,7 @@ def _start(scope: Scope, campaign: Campaign, frozen: Snapshot, now: datetime) ->
         actor=actor,
         subject=campaign.public_id,
         snapshot=frozen,
-        content=templates.content_of(scope=scope, message=campaign.template_version),
+        content=splitting.content_of(scope=scope, campaign=campaign),
         content_id=campaign.template_version.pk,
         channel=campaign.channel,
         rate_per_minute=campaign.rate_per_minute,

@@ -185,7 +185,8 @@ def load(*, scope: Scope, pk: int) -> Campaign:
     """The campaign with everything that pages and events name."""
     found: Campaign = (
         Campaign.objects.within(scope)
-        .select_related("template_version__template", "audience", "audience_version", "snapshot", "job")
+        .select_related("template_version__template", "split_version__template")
+        .select_related("audience", "audience_version", "snapshot", "job")
         .get(pk=pk)
     )
     return found

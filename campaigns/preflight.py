@@ -164,11 +164,13 @@ def report(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, hol
     )
     if refusal is not None:
         holds.name_actions(campaign, refusal)
+    somebody = _somebody(scope, version, campaign, now)
     checks = (
         setup_checks.scoped(scope),
         setup_checks.sender(scope, campaign),
         _channel(scope, campaign, plan, refusal),
-        setup_checks.template(scope, campaign, _somebody(scope, version, campaign, now)),
+        setup_checks.template(scope, campaign, somebody),
+        *setup_checks.split(scope, campaign, somebody),
         *_audience(campaign, version, counted),
         *_limits(campaign, audience, plan, usage, refusal),
         _schedule(scope, campaign, at, now),

@@ -1,7 +1,7 @@
 """Who was meant, and what became of each: the snapshot's members beside the messages of the job. Keyset pages only."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,6 +12,7 @@ from audiences import explaining, snapshot
 from audiences.explaining import Explanation
 from audiences.reasons import REASONS
 from audit import chain
+from campaigns import splitting
 from campaigns.lifecycle import subject_of
 from campaigns.models import Campaign
 from delivery.accounts import EXCEPTIONAL, Account, Overlay
@@ -38,6 +39,7 @@ OUTCOMES: Final[dict[str, tuple[Account, ...]]] = {
     "pending": (Account.PENDING, Account.IN_FLIGHT),
     "excluded": (Account.EXCLUDED,),
 }
+_COLUMNS: Final = ("person", "address", "outcome", "reason", "detail", "tries", "variant")
 OUR_WORDS: Final = frozenset({WINDOW, DOMAIN})  # not what a server answered: the detail says it
 
 
@@ -60,6 +62,7 @@ class Recipient:
     tries: int
     last_event_at: datetime | None
     overlays: tuple[str, ...]
+    variant: str = ""  # a or b, of an A/B split
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,10 @@ def page(*, scope: Scope, campaign: Campaign, outcome: str, after: int | None, s
     params = _where(scope, campaign) | {"after": start if after is None else after, "size": size + 1}
     if find:
         found = sql.rows("campaigns", "recipients_named", params | {"prefix": f"{_literal(find.strip().lower())}%"})
-        return Page([_recipient(row, campaign) for row in found[:size]], None)
+        return Page(_recipients(found[:size], campaign), None)
     name, accounts = _statement(outcome)
     found = sql.rows("campaigns", name, params | {"accounts": [int(account) for account in accounts]})
-    rows = [_recipient(row, campaign) for row in found[:size]]
+    rows = _recipients(found[:size], campaign)
     return Page(rows, rows[-1].position if len(found) > size else None)
 
 
@@ -136,6 +139,7 @@ def as_json(row: Recipient, campaign: Campaign) -> dict[str, Any]:
         "reason": row.reason,
         "detail": row.detail,
         "tries": row.tries,
+        "variant": row.variant or None,
         "lastEventAt": row.last_event_at,
         "explain": f"/api/v1/snapshots/{campaign.snapshot.public_id}/explain?person={row.person}",
     }
@@ -144,10 +148,12 @@ def as_json(row: Recipient, campaign: Campaign) -> dict[str, Any]:
 def _csv_lines(scope: Scope, campaign: Campaign, outcome: str) -> Iterator[str]:
     writer = csv.writer(Line())
     local = f"last_event_{scope.time_zone}"
-    yield writer.writerow(["person", "address", "outcome", "reason", "detail", "tries", "last_event_utc", local])
+    yield writer.writerow(
+        ["person", "address", "outcome", "reason", "detail", "tries", "variant", "last_event_utc", local]
+    )
     for row in export(scope=scope, campaign=campaign, outcome=outcome):
         moment = row.last_event_at
-        cells = [row.person, row.address, row.outcome, row.reason, row.detail, str(row.tries)]
+        cells = [row.person, row.address, row.outcome, row.reason, row.detail, str(row.tries), row.variant]
         utc = moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
         near = moment.astimezone(scope.zone).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
         yield writer.writerow([*map(safe_cell, cells), utc, near])
@@ -187,7 +193,12 @@ def _statement(outcome: str) -> tuple[str, tuple[Account, ...]]:
     return ("recipients_exceptional" if set(accounts) <= set(EXCEPTIONAL) else "recipients_usual"), accounts
 
 
-def _recipient(row: sql.Row, campaign: Campaign) -> Recipient:
+def _recipients(rows: Sequence[sql.Row], campaign: Campaign) -> list[Recipient]:
+    variants = splitting.variants_at(campaign=campaign, positions=[row[0] for row in rows])
+    return [_recipient(row, campaign, variants.get(row[0], "")) for row in rows]
+
+
+def _recipient(row: sql.Row, campaign: Campaign, variant: str) -> Recipient:
     position, person, address, reason, account, code, detail, attempts, last_event_at, overlays = row
     assert campaign.job is not None
     left_out = REASONS.get(reason, "") if reason else ""
@@ -205,6 +216,7 @@ def _recipient(row: sql.Row, campaign: Campaign) -> Recipient:
         tries=attempts or 0,
         last_event_at=last_event_at,
         overlays=tuple(each.column for each in Overlay if (overlays or 0) & each),
+        variant=variant,
     )
 
 

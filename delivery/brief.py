@@ -8,10 +8,11 @@ from typing import Any
 from liquid import BoundTemplate
 from liquid.exceptions import LiquidError
 
+from audiences.exclusions import VARIANT, VARIANT_B
 from audiences.people import TRAITS_PREFIX
 from delivery import advice, liquids, locales, markup
 from delivery.harmless import NotHarmless
-from delivery.rendering import Content, RenderFailed, nested, one_line, variants_of
+from delivery.rendering import Content, RenderFailed, nested, one_line, other_of, variants_of
 from delivery.responsive import BadMjml
 
 COMPILED_KEPT = 64
@@ -35,6 +36,7 @@ class Brief:
     text: BoundTemplate
     traits: tuple[str, ...]
     variants: tuple[tuple[str, "Brief"], ...] = ()
+    other: "Brief | None" = None  # what people of variant b of an A/B split read
 
     def in_locale(self, locale: Any) -> "Brief":
         """The variant that somebody with this locale reads."""
@@ -44,7 +46,9 @@ class Brief:
     def render(self, fields: Mapping[str, Any], *, unsubscribe_url: str) -> Note:
         """The message for one person, in their language. `fields` is `{"person": {…}}` or flat."""
         data = nested(fields)
-        chosen = self.in_locale(data.get("person", {}).get("locale")) if self.variants else self
+        person = data.get("person", {})
+        side = self.other if self.other is not None and person.get(VARIANT) == VARIANT_B else self
+        chosen = side.in_locale(person.get("locale")) if side.variants else side
         return chosen._filled(data | {"unsubscribe_url": unsubscribe_url})
 
     def _filled(self, data: dict[str, Any]) -> Note:
@@ -63,6 +67,8 @@ class Brief:
 @lru_cache(maxsize=COMPILED_KEPT)
 def compile(content: Content) -> Brief:
     """The content ready to fill. It was checked when its version was published, so a fault here fails the job."""
+    if content.other:
+        return replace(compile(replace(content, other="")), other=compile(other_of(content)))
     variants = tuple((locale, _compiled(each)) for locale, each in variants_of(content))
     return replace(_compiled(content), variants=variants)
 

@@ -60,7 +60,7 @@ class Composer:
         )
 
     def _parts(self, fields: Mapping[str, Any], unsubscribe_url: str, position: int) -> tuple[str, bytes, bytes]:
-        template, filled = self._in_locale(fields.get("locale"))
+        template, filled = self._for_person(fields)
         if filled is not None:
             try:
                 subject, text, html = filled.fill(fields, {"unsubscribe_url": unsubscribe_url})
@@ -72,9 +72,9 @@ class Composer:
         html_text = self._rewrite(made.html, position) if self._rewrite is not None else made.html
         return made.subject, mime.quoted_printable(made.text), mime.quoted_printable(html_text)
 
-    def _in_locale(self, locale: Any) -> tuple[Compiled, Skeleton | None]:
-        """The variant that this person reads, and its skeleton."""
-        chosen = self._template.in_locale(locale)
+    def _for_person(self, fields: Mapping[str, Any]) -> tuple[Compiled, Skeleton | None]:
+        """What this person reads, and its skeleton: each language of each side of a split has its own."""
+        chosen = self._template.for_person(fields)
         if chosen is self._template:
             return chosen, self._skeleton
         return chosen, _skeleton(chosen) if self._rewrite is None else None

@@ -7,17 +7,19 @@ with its styles inlined, and the marks go back in: what a person's data says is 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from liquid import BoundTemplate
 from liquid.exceptions import LiquidError
 
+from audiences.exclusions import VARIANT, VARIANT_B
 from audiences.people import TRAITS_PREFIX
 from delivery import advice, liquids, locales, markup
 from delivery.harmless import NotHarmless
 from delivery.responsive import BadMjml
+from lamba_campaigns.lib.canonical import canonical_bytes
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 
 BODY_CHARS_MAX = 100_000
@@ -43,6 +45,7 @@ class Content:
     variants: str = ""  # canonical JSON: locale -> {subject, preheader, body, text}
     format: str = "markdown"  # of the body: markdown or mjml
     layout: str = ""  # a page of the operator's own around a Markdown body; empty: ours
+    other: str = ""  # canonical JSON of the content that people of variant b read: an A/B split
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,12 @@ class Compiled:
     text: BoundTemplate
     variables: frozenset[str]
     variants: tuple[tuple[str, "Compiled"], ...] = ()
+    other: "Compiled | None" = None
+
+    def for_person(self, fields: Mapping[str, Any]) -> "Compiled":
+        """The message of this person's side of an A/B split, in the person's language."""
+        side = self.other if self.other is not None and fields.get(VARIANT) == VARIANT_B else self
+        return side.in_locale(fields.get("locale"))
 
     def in_locale(self, locale: Any) -> "Compiled":
         """The variant that somebody with this locale reads."""
@@ -79,9 +88,9 @@ class Compiled:
     def render(self, fields: Mapping[str, Any], *, unsubscribe_url: str) -> Rendered:
         """The message for one person. `fields` is `{"person": {…}}` or flat (`{"person.name": …}`)."""
         whole = nested(fields)
-        chosen = self.in_locale(whole.get("person", {}).get("locale"))
-        if chosen is not self:
-            return chosen.render(whole, unsubscribe_url=unsubscribe_url)
+        return self.for_person(whole.get("person", {}))._filled(whole, unsubscribe_url)
+
+    def _filled(self, whole: dict[str, Any], unsubscribe_url: str) -> Rendered:
         data = self.completed(whole) | {"unsubscribe_url": unsubscribe_url}
         try:
             return Rendered(
@@ -104,6 +113,9 @@ class Compiled:
 @lru_cache(maxsize=COMPILED_KEPT)
 def compile(content: Content) -> Compiled:
     """The content ready to fill, in all its languages. Invalid names every place that can't be read."""
+    if content.other:
+        made, other = compile(replace(content, other="")), compile(other_of(content))
+        return replace(made, other=other, variables=made.variables | other.variables)
     made = _compiled(content)
     if not content.variants:
         return made
@@ -117,6 +129,15 @@ def compile(content: Content) -> Compiled:
         raise Invalid("The template can't be read.", next_step="Correct the places named.", problems=tuple(problems))
     asked = made.variables.union(LOCALE, *(each.variables for _, each in found))
     return replace(made, variants=tuple(found), variables=asked)
+
+
+def split(content: Content, other: Content) -> Content:
+    """One content of both sides of an A/B split: `other` is for people of variant b."""
+    return replace(content, other=canonical_bytes(asdict(other)).decode())
+
+
+def other_of(content: Content) -> Content:
+    return Content(**json.loads(content.other))
 
 
 def variants_of(content: Content) -> list[tuple[str, Content]]:

@@ -18,6 +18,7 @@ class Snapshot(ScopedModel):
     fields = ArrayField(models.CharField(max_length=80))  # merge fields kept with every included member
     exclusions = models.JSONField(default=dict)  # what the campaign left out, as audiences.exclusions writes it
     salt = models.CharField(max_length=80, default="")  # decides who is held out: the campaign
+    split = models.JSONField(default=dict)  # of an A/B split: points of b, and how many people a and b have
     nested = models.JSONField(default=dict)  # audience id -> version of every audience that the rule asks about
     taken_at = models.DateTimeField()
     taken_month = models.DateField()  # first day; the partition of its members

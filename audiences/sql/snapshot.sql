@@ -124,6 +124,13 @@ FROM (
 GROUP BY reason
 ORDER BY reason
 
+-- name: count_variants
+-- Of an A/B split: how many of the included get which message.
+SELECT fields ->> 'variant', count(*)
+FROM audiences_snapshotmember
+WHERE taken_month = %(month)s AND snapshot_id = %(snapshot)s AND position > 0
+GROUP BY 1
+
 -- name: weigh
 -- The same sums over the stored rows, with what must hold of their positions and people.
 SELECT

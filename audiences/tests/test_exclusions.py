@@ -142,9 +142,9 @@ def test_draws_are_even_and_independent() -> None:
     assert 1_850 < len(held) < 2_150
     again = {each for each in people if is_held_out(salt="cmp_2", points=1_000, person_id=each)}
     assert 150 < len(held & again) < 250
-    shares = [variant(salt="cmp_1", shares=(5_000, 3_000, 2_000), person_id=each) for each in people]
-    assert [round(shares.count(index) / len(shares), 1) for index in range(3)] == [0.5, 0.3, 0.2]
-    assert 0.45 < sum(shares[each] == 0 for each in held) / len(held) < 0.55
+    drawn = [variant(salt="cmp_1", points=3_000, person_id=each) for each in people]
+    assert round(drawn.count("b") / len(drawn), 2) == 0.3 and set(drawn) == {"a", "b"}
+    assert 0.25 < sum(drawn[each] == "b" for each in held) / len(held) < 0.35
 
 
 def test_exclusions_survive_their_json() -> None:
@@ -152,6 +152,23 @@ def test_exclusions_survive_their_json() -> None:
     assert Exclusions.from_json(whole.as_json()) == whole
     assert Exclusions.from_json({}) == exclusions.NOTHING
     assert not exclusions.NOTHING and exclusions.NOTHING.as_json() == {}
+
+
+def test_a_split_freezes_the_variant_of_every_member_as_python_draws_it(
+    scope: Scope, now: datetime, version: AudienceVersion, contactable: MakePerson
+) -> None:
+    people = [contactable(f"u{number}") for number in range(40)]
+    contactable("out", **{"consent.email": False})
+    taken = snapshot.take(
+        scope=scope, version=version, channel="email", fields=["person.name"], purpose="p", now=now, salt="cmp_1",
+        split=3_000,
+    )  # fmt: skip
+    rows = SnapshotMember.objects.within(scope).filter(snapshot_id=taken.pk, position__gt=0)
+    frozen = dict(rows.values_list("person_id", "fields__variant"))
+    assert frozen == {each.pk: variant(salt="cmp_1", points=3_000, person_id=each.pk) for each in people}
+    counted = [list(frozen.values()).count(name) for name in ("a", "b")]
+    assert taken.split == {"points": 3_000, "a": counted[0], "b": counted[1]} and sum(counted) == taken.included
+    assert not snapshot.verify(scope=scope, snapshot=taken).problems
 
 
 @pytest.mark.django_db(transaction=True)

@@ -12,6 +12,7 @@ from campaigns.api.pacing import SendingRules
 from campaigns.leaving_out import HOLD_OUT_PERCENT_MAX
 from campaigns.lifecycle import allowed
 from campaigns.models import Campaign, Template, TemplateVersion
+from campaigns.splitting import PERCENT_MAX, PERCENT_MIN, sides, split_of
 from delivery.pacing.rules import as_document
 from lamba_campaigns.web.rest import MomentField, StrictSerializer, etag
 
@@ -23,6 +24,28 @@ class FrequencyCap(StrictSerializer):
 
     messages = serializers.IntegerField(min_value=1, max_value=CAP_MESSAGES_MAX)
     days = serializers.IntegerField(min_value=1, max_value=CAP_DAYS_MAX)
+
+
+class SplitBody(StrictSerializer):
+    """An A/B split: message B goes to a share of the people, always the same ones; the others get message A."""
+
+    templateId = serializers.CharField(source="template", max_length=31)
+    templateVersion = serializers.IntegerField(
+        source="version", min_value=1, required=False, allow_null=True, help_text="The newest when left out."
+    )
+    percent = serializers.IntegerField(
+        min_value=PERCENT_MIN, max_value=PERCENT_MAX, help_text="So many percent get message B."
+    )
+
+
+class SplitRead(serializers.Serializer[Any]):
+    templateId = serializers.CharField()
+    templateName = serializers.CharField()
+    templateVersion = serializers.IntegerField()
+    percent = serializers.IntegerField()
+    people = serializers.DictField(
+        child=serializers.IntegerField(), help_text="How many people get a and b, once they are frozen; they add up."
+    )
 
 
 class CampaignBody(StrictSerializer):
@@ -80,6 +103,7 @@ class CampaignBody(StrictSerializer):
     )
     trackOpens = serializers.BooleanField(source="track_opens", required=False, help_text="By a pixel; mail only.")
     trackClicks = serializers.BooleanField(source="track_clicks", required=False, help_text="By signed links.")
+    split = SplitBody(required=False, allow_null=True)
 
 
 class CampaignPatch(CampaignBody):
@@ -140,10 +164,12 @@ class CampaignRead(serializers.Serializer[Campaign]):
     topic = serializers.CharField(source="topic.slug", default=None)
     trackOpens = serializers.BooleanField(source="track_opens")
     trackClicks = serializers.BooleanField(source="track_clicks")
+    split = serializers.SerializerMethodField()
     snapshotId = serializers.CharField(source="snapshot.public_id", default=None)
     jobId = serializers.CharField(source="job.public_id", default=None)
     blockers = serializers.ListField(
-        child=serializers.DictField(), help_text="Why the last launch was refused, or what stopped it, as problem documents."
+        child=serializers.DictField(),
+        help_text="Why the last launch was refused, or what stopped it, as problem documents.",
     )
     createdBy = serializers.CharField(source="created_by")
     updatedBy = serializers.CharField(source="updated_by")
@@ -168,6 +194,19 @@ class CampaignRead(serializers.Serializer[Campaign]):
     def get_holdOutPercent(self, row: Campaign) -> float | None:
         found: float | None = leaving_out.exclusions_of(row)["hold_out_percent"]
         return found
+
+    @extend_schema_field(SplitRead(allow_null=True))
+    def get_split(self, row: Campaign) -> dict[str, Any] | None:
+        found = split_of(row)["split"]
+        if found is None or row.split_version is None:
+            return None
+        return {
+            "templateId": found["template"],
+            "templateName": row.split_version.template.name,
+            "templateVersion": found["version"],
+            "percent": found["percent"],
+            "people": {side["variant"]: side["people"] for side in sides(row)},
+        }
 
     def get_excludedSegments(self, row: Campaign) -> list[str]:
         return list(leaving_out.exclusions_of(row)["excluded_segments"])
@@ -226,6 +265,7 @@ class RecipientRead(serializers.Serializer[Any]):
     reason = serializers.CharField(help_text="Why somebody was left out.")
     detail = serializers.CharField()
     tries = serializers.IntegerField()
+    variant = serializers.CharField(allow_null=True, help_text="a or b: the message of an A/B split.")
     lastEventAt = serializers.DateTimeField(allow_null=True)
     explain = serializers.CharField(help_text="Where to ask why this person is in or was left out.")
 

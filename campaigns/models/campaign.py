@@ -52,6 +52,8 @@ class Campaign(ScopedModel):
     name = models.CharField(max_length=120)
     channel = models.CharField(max_length=10, choices=Channel, default=Channel.EMAIL)
     template_version = ScopedForeignKey("campaigns.TemplateVersion", null=True, related_name="campaigns")
+    split_version = ScopedForeignKey("campaigns.TemplateVersion", null=True, related_name="+")  # message B of a split
+    split_percent = models.PositiveSmallIntegerField(null=True)  # of the people get message B
     audience = ScopedForeignKey("audiences.Audience", null=True, related_name="+")
     audience_version = ScopedForeignKey("audiences.AudienceVersion", null=True, related_name="+")  # pinned at launch
     scheduled_at = models.DateTimeField(null=True)
@@ -88,6 +90,11 @@ class Campaign(ScopedModel):
             *ScopedModel.Meta.constraints,
             models.CheckConstraint(condition=Q(state__in=State.values), name="campaign_state_is_known"),
             models.CheckConstraint(condition=Q(channel__in=Channel.values), name="campaign_channel_is_known"),
+            models.CheckConstraint(
+                condition=Q(split_version__isnull=True, split_percent__isnull=True)
+                | Q(split_version__isnull=False, split_percent__range=(1, 99)),
+                name="campaign_split_has_message_and_share",
+            ),
             models.CheckConstraint(
                 condition=~Q(state="scheduled") | Q(scheduled_at__isnull=False), name="campaign_scheduled_has_time"
             ),

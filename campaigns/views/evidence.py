@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.http import HttpResponse, HttpResponseBase
@@ -133,11 +133,12 @@ def _waterfall(request: ConsoleRequest, campaign: Campaign) -> dict[str, Any]:
     """Cells that open their people, only when asked for: they read every message of the job."""
     by = request.GET.get("by", "")
     base = url(request.scope, "campaign-books", campaign.public_id)
-    tabs = [(label, f"{base}?by={key}" if key else base, None, key == by) for key, label in _BY]
-    if by not in ("domain", "wave"):
+    known = [*_BY, ("variant", "By message")] if campaign.split_version_id else _BY
+    tabs = [(label, f"{base}?by={key}" if key else base, None, key == by) for key, label in known]
+    if not by or by not in dict(known):
         return {"by_tabs": tabs, "by": ""}
     address = url(request.scope, "campaign-books-people", campaign.public_id)
-    rows = books_waterfall.rows(scope=request.scope, campaign=campaign, by="domain" if by == "domain" else "wave")
+    rows = books_waterfall.rows(scope=request.scope, campaign=campaign, by=cast(books_waterfall.By, by))
     lines = []
     for row in rows:
         cells = []

@@ -7,6 +7,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from audiences.reasons import LABELS
+from campaigns.freezing import Freezing
 from campaigns.models import Campaign, State
 from delivery.jobs import Progress
 from delivery.progress import Minute
@@ -145,14 +146,17 @@ def chart_of(*, campaign: Campaign, progress: Progress, zone: ZoneInfo, now: dat
     )
 
 
-def digest_of(campaign: Campaign, progress: Progress | None) -> str:
+def digest_of(campaign: Campaign, progress: Progress | None, freezing: Freezing | None) -> str:
     """Changes when anything on the live card would: the poll answers 204 while it stays."""
     if progress is None:
-        return f"{campaign.state_version}"
+        return (
+            f"{campaign.state_version}.{freezing.phase}.{freezing.written}" if freezing else f"{campaign.state_version}"
+        )
     counted = sum((place + 1) * n for place, n in enumerate(progress.accounts.values()))
     stuck = progress.why_stuck.code if progress.why_stuck else ""
     later = sum(progress.overlays.values())
-    return f"{campaign.state_version}.{counted}.{progress.retrying}.{progress.pace}.{later}.{stuck}"
+    warned = len(campaign.job.warnings) if campaign.job else 0
+    return f"{campaign.state_version}.{counted}.{progress.retrying}.{progress.pace}.{later}.{stuck}.{warned}"
 
 
 def _accounts(progress: Progress) -> dict[str, int]:
