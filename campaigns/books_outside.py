@@ -16,6 +16,7 @@ from delivery import tokens
 from delivery.accounts import Account
 from lamba_campaigns.lib import sql
 from projects.scoping import Scope
+from webhooks import process
 
 SETTLEMENT: Final = timedelta(hours=72)  # how long the outside has to say what became of a message
 RECEIPTS_PER_READ: Final = 5_000
@@ -27,7 +28,6 @@ _DETAILS: Final = {
     "late_event": f"{{:,}} receipts came more than {_HOURS} hours after the last hand-off.",
     "unsubscribed_but_sent": "{:,} people had unsubscribed before the sending began.",
 }
-OF_ANOTHER_SCOPE: Final = "Of another scope%"  # how webhooks.process begins to explain such an event
 WITH_MESSAGE: Final = (  # accounts that are reached only by a message row; waiting and cancelled people may have none
     Account.IN_FLIGHT,
     Account.UNCERTAIN,
@@ -82,13 +82,21 @@ def of_environment(*, scope: Scope) -> list[Finding]:
         reference = tokens.read_message_id(message_id)
         elsewhere = reference is not None and reference.environment_id != scope.environment_id
         orphans, strays = orphans + (not elsewhere), strays + elsewhere
-    where = {"environment": scope.environment_id, "why": OF_ANOTHER_SCOPE}
-    quarantined = sql.one("campaigns", "quarantined_events", where)
-    assert quarantined is not None
     rows = (
         ("orphan_receipt", "receipts", orphans, "{:,} receipts belong to no message of ours."),
         ("scope_mismatch", "receipts", strays, "{:,} receipts are about messages of another environment."),
-        ("scope_mismatch", "events", quarantined[0], "{:,} events name another environment than their endpoint's."),
+        (
+            "unmatched_event",
+            "lamba",
+            _set_aside(scope, "parked", process.UNMATCHED),
+            "{:,} events name no campaign of ours.",
+        ),
+        (
+            "scope_mismatch",
+            "events",
+            _set_aside(scope, "quarantined", process.FOREIGN),
+            "{:,} events name another environment than their endpoint's.",
+        ),
     )
     return [Finding(kind, source, "", count, detail.format(count)) for kind, source, count, detail in rows if count]
 
@@ -133,6 +141,11 @@ def _of_report(report: OutsideReport) -> Iterator[Finding]:
 def _newest_reports(scope: Scope, job_id: int) -> list[OutsideReport]:
     rows = OutsideReport.objects.within(scope).filter(job_id=job_id)
     return list(rows.order_by("source", "-id").distinct("source"))
+
+
+def _set_aside(scope: Scope, state: str, begins: str) -> int:
+    """How many events lie in this state for the reason that their error begins with."""
+    return _number("events_set_aside", {"environment": scope.environment_id, "state": state, "begins": f"{begins}%"})
 
 
 def _unmatched(scope: Scope) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from audit import chain, refusals
 from audit.models import OutsideReport
 from audit.reconciliation import TOTALS
+from campaigns import books_lamba
 from campaigns.lifecycle import subject_of
 from campaigns.models import Campaign
 from campaigns.recipients import NothingFrozen
@@ -25,11 +26,11 @@ from lamba_campaigns.lib.canonical import canonical_bytes
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 from lamba_campaigns.lib.sql import durable, require_transaction
 from projects.scoping import SYSTEM, Actor, Scope
+from webhooks.registry import Event
 
 CSV_BYTES_MAX: Final = 64_000_000
 COUNT_MAX: Final = 2**31 - 1
 COLUMNS: Final = ("message_id", "status")
-LAMBA_TOTALS: Final = ("sent", "recipients", "accepted")  # how campaign.sent may call the number of hand-offs
 _RANKS: Final = {name.removeprefix("message."): (int(rank), account) for name, (account, rank, _) in TYPES.items()}
 
 
@@ -76,18 +77,18 @@ def state(*, scope: Scope, actor: Actor, campaign: Campaign, counts: Mapping[str
         )
 
 
-def note_lamba(*, scope: Scope, event_id: str, data: Mapping[str, Any], now: datetime) -> OutsideReport | None:
-    """Lamba's campaign.sent, if it names a campaign of ours and a number; its payload is not documented further."""
+def note_lamba(*, scope: Scope, event: Event, now: datetime) -> OutsideReport | None:
+    """Lamba's campaign.sent beside the books of the campaign that it names; None when it states no number.
+
+    Raises Unmatched when it names none of ours.
+    """
     require_transaction()
-    named = data.get("campaign")
-    wanted = str(data.get("campaignId") or (named.get("id") if isinstance(named, dict) else named) or "")
-    total = next((data[name] for name in LAMBA_TOTALS if type(data.get(name)) is int and data[name] >= 0), None)
-    campaign = Campaign.objects.within(scope).filter(public_id=wanted, job__isnull=False).first()
-    if campaign is None or total is None or total > COUNT_MAX:
+    campaign, total = books_lamba.campaign_of(scope=scope, event=event), books_lamba.total_of(event.data)
+    if total is None or total > COUNT_MAX:
         return None
     counts = {"handed_over": total}
     return _store(
-        scope=scope, actor=SYSTEM, campaign=campaign, source="lamba", counts=counts, reference=event_id, now=now
+        scope=scope, actor=SYSTEM, campaign=campaign, source="lamba", counts=counts, reference=event.id, now=now
     )
 
 

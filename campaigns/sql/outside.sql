@@ -70,10 +70,10 @@ SELECT id, message_id FROM delivery_receipt
 WHERE environment_id = %(environment)s AND job_id IS NULL AND id > %(after)s
 ORDER BY id LIMIT %(limit)s;
 
--- name: quarantined_events
--- Events whose envelope names another scope than the door that they came through.
+-- name: events_set_aside
+-- Quarantined because their envelope names another scope than their door, or parked because they name nothing here.
 SELECT count(*) FROM webhooks_inboundevent
-WHERE environment_id = %(environment)s AND state = 'quarantined' AND error LIKE %(why)s;
+WHERE environment_id = %(environment)s AND state = %(state)s AND error LIKE %(begins)s;
 
 -- name: waterfall_by_domain
 -- The accounts of a job by the domain of the address; the largest first.
@@ -146,5 +146,5 @@ ORDER BY b.reconciled_at LIMIT %(most)s;
 
 -- name: environments_to_review
 SELECT DISTINCT environment_id FROM delivery_receipt WHERE job_id IS NULL
-UNION SELECT environment_id FROM webhooks_inboundevent WHERE state = 'quarantined'
+UNION SELECT environment_id FROM webhooks_inboundevent WHERE state IN ('quarantined', 'parked')
 UNION SELECT environment_id FROM audit_break WHERE job_id = 0 AND state = 'open';
