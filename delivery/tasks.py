@@ -5,7 +5,7 @@ from typing import Any
 from celery import shared_task
 from django.utils import timezone
 
-from delivery import breaker, leases, ringing
+from delivery import breaker, leases, notices, ringing
 from delivery import deliver as engine
 
 RING_EXPIRES_SECONDS = 10
@@ -31,6 +31,11 @@ def expire_leases(**_: Any) -> None:
 @shared_task(name="delivery.tasks.check_stop_rules")
 def check_stop_rules(**_: Any) -> None:
     breaker.sweep(now=timezone.now())
+
+
+@shared_task(name="delivery.tasks.send_notices")
+def send_notices(**_: Any) -> None:
+    notices.send_due(now=timezone.now())
 
 
 def ring(job_id: int) -> None:

@@ -301,6 +301,7 @@ SWEEPS: dict[str, float] = {
     "delivery.tasks.ring_jobs": 1,
     "delivery.tasks.expire_leases": 5,
     "delivery.tasks.check_stop_rules": 5,
+    "delivery.tasks.send_notices": 60,
     "campaigns.tasks.ring_launches": 2,
     "campaigns.tasks.settle_finished": 3,
     "audiences.tasks.ring_imports": 5,

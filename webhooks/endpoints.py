@@ -143,13 +143,14 @@ def receiver_url(endpoint: Endpoint) -> str:
 def disable(*, scope: Scope, actor: Actor, endpoint: Endpoint, reason: str, now: datetime) -> None:
     """Stop sending to a locked endpoint, with the reason on its page. Nothing happens when it is not active.
 
-    The other endpoints hear of it as `endpoint.disabled`, so that somebody is told where they look.
+    The other endpoints hear of it as `endpoint.disabled`, and a mail to those who manage endpoints is due.
     """
     sql.require_transaction()
     if endpoint.status != Endpoint.Status.ACTIVE:
         return
     before = _summary(endpoint)
     endpoint.status, endpoint.disabled_reason = Endpoint.Status.DISABLED, reason
+    endpoint.notice_due_at = now
     _save(endpoint, now)
     skip_pending(endpoint=endpoint, now=now)
     _record(scope, actor, "endpoint.updated", endpoint, now, before=before, after=_summary(endpoint), reason=reason)
@@ -217,7 +218,7 @@ def _apply(endpoint: Endpoint, changes: Changes, now: datetime) -> None:
     if "status" in changes:
         endpoint.status = changes["status"]
         endpoint.disabled_reason = "" if changes["status"] == "active" else endpoint.disabled_reason
-        endpoint.failing_since = None
+        endpoint.failing_since = endpoint.notice_due_at = None
 
 
 def _switch_scheme(endpoint: Endpoint, scheme: str, now: datetime) -> None:

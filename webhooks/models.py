@@ -46,6 +46,7 @@ class Endpoint(ScopedModel):
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     disabled_reason = models.CharField(max_length=200, default="")
     failing_since = models.DateTimeField(null=True)  # the first failure after the last success
+    notice_due_at = models.DateTimeField(null=True)  # it disabled itself, and its managers are to be told by mail
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -60,6 +61,12 @@ class Endpoint(ScopedModel):
             ),
             models.CheckConstraint(
                 condition=Q(status__in=["active", "disabled", "retired"]), name="endpoint_status_is_known"
+            ),
+        ]
+        indexes = [
+            # read by delivery.notices
+            models.Index(
+                fields=["notice_due_at"], condition=Q(notice_due_at__isnull=False), name="endpoint_notice_due"
             ),
         ]
 
