@@ -92,12 +92,16 @@ def _sender(scope: Scope) -> str:
 def _hand_over(messages: Sequence[EmailMessage]) -> None:
     """To the relay of EMAIL_URL, in sandbox too: these are the console's own people."""
     to = relay.parse(settings.EMAIL_URL)
-    made = smtplib.SMTP_SSL if to.security == "tls" else smtplib.SMTP
-    secured = {"context": to.tls()} if to.security == "tls" else {}
-    with made(to.host, to.port, timeout=RELAY_SECONDS_MAX, **secured) as connection:
+    with _connected(to) as connection:
         if to.security == "starttls":
             connection.starttls(context=to.tls())
         if to.user:
             connection.login(to.user, to.password)
         for each in messages:
             connection.send_message(each)
+
+
+def _connected(to: relay.Relay) -> smtplib.SMTP:
+    if to.security == "tls":
+        return smtplib.SMTP_SSL(to.host, to.port, timeout=RELAY_SECONDS_MAX, context=to.tls())
+    return smtplib.SMTP(to.host, to.port, timeout=RELAY_SECONDS_MAX)

@@ -14,7 +14,7 @@ from audit.chain import Subject
 from audit.refusals import recording
 from lamba_campaigns.lib.errors import DomainError, Invalid
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
-from webhooks import catalog, endpoints, reading, replay, rotation, schemes, snippets
+from webhooks import catalog, endpoints, reading, replay, rotation, schemes, snippets, versions
 from webhooks.forms import InboundForm, NameForm, OutboundForm, ReplayForm, RotateForm
 from webhooks.models import Endpoint
 
@@ -248,6 +248,7 @@ def _detail_page(request: ConsoleRequest, endpoint_id: str, *, status: int = 200
         "arrivals": [] if outgoing else reading.arrivals(scope=request.scope, endpoint=row),
         "snippets": _snippets(outgoing),
         "every_type": len(catalog.public()),
+        "several_versions": len(versions.VERSIONS) > 1,
     }
     return page(request, "webhooks/endpoint.html", context, status=status)
 

@@ -76,6 +76,13 @@ class NameForm(forms.Form):
     )
 
 
+class VersionForm(forms.Form):
+    """Which payload version an outgoing endpoint is pinned to; `version` is that of the row that was read."""
+
+    to = forms.CharField(max_length=10)
+    version = forms.IntegerField(min_value=1)
+
+
 class RotateForm(forms.Form):
     overlap = forms.TypedChoiceField(
         label="Keep the old secret valid for", coerce=int, choices=list(OVERLAPS.items()), initial=24

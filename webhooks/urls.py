@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from webhooks import dead_letter_pages, endpoint_pages, views
+from webhooks import catalogue_pages, dead_letter_pages, endpoint_pages, version_pages, views
 
 urlpatterns = [
     path("events/", views.inbox, name="event-list"),
@@ -14,12 +14,14 @@ urlpatterns = [
     path("events/sent/", views.outbox, name="outbox-list"),
     path("events/sent/<str:event>/", views.published, name="outbox-detail"),
     path("events/sent/<str:event>/deliveries/<str:delivery>/", views.resend_one, name="delivery-resend"),
-    path("events/catalogue/", views.event_types, name="event-types"),
+    path("events/catalogue/", catalogue_pages.event_types, name="event-types"),
+    path("events/catalogue/<str:type>/", catalogue_pages.event_type, name="event-type"),
     path("endpoints/", endpoint_pages.endpoint_list, name="endpoint-list"),
     path("endpoints/new/receive/", endpoint_pages.new_inbound, name="endpoint-new-in"),
     path("endpoints/new/send/", endpoint_pages.new_outbound, name="endpoint-new-out"),
     path("endpoints/<str:endpoint>/", endpoint_pages.endpoint_detail, name="endpoint-detail"),
     path("endpoints/<str:endpoint>/edit/", endpoint_pages.endpoint_edit, name="endpoint-edit"),
+    path("endpoints/<str:endpoint>/version/", version_pages.endpoint_version, name="endpoint-version"),
     path("endpoints/<str:endpoint>/switch/", endpoint_pages.endpoint_switch, name="endpoint-switch"),
     path("endpoints/<str:endpoint>/delete/", endpoint_pages.endpoint_delete, name="endpoint-delete"),
     path("endpoints/<str:endpoint>/rotate/", endpoint_pages.endpoint_rotate, name="endpoint-rotate"),

@@ -143,19 +143,6 @@ def resend_one(request: ConsoleRequest, event: str, delivery: str) -> HttpRespon
     return redirect(url(request.scope, "outbox-detail", event))
 
 
-@console_view(get="console.read")
-def event_types(request: ConsoleRequest) -> HttpResponse:
-    """The catalogue: every type with its schema and a sample."""
-    groups: dict[str, list[dict[str, Any]]] = {"From Lamba": [], "Receipts of mail providers": [], "Published here": []}
-    for each in catalog.every():
-        entry = {"type": each, "schema": _written(dict(each.schema)), "sample": _written(dict(each.sample))}
-        if each.audience == "public" and each.direction != "in":
-            groups["Published here"].append(entry)
-        elif each.audience == "public":
-            groups["Receipts of mail providers" if each.group == "message" else "From Lamba"].append(entry)
-    return page(request, "webhooks/catalogue.html", {"nav": "events", "groups": groups.items()})
-
-
 # --- shared ---------------------------------------------------------------------------------------------------------
 def _delivery_words(states: dict[str, int]) -> list[tuple[str, str]]:
     """[(state, what its badge says)]: the word, and how many where there are several."""
