@@ -1,7 +1,7 @@
 """PlanLimitExceeded: the 402 with every violation at once, and the ways out in the order to try them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from math import ceil
 from typing import Any
@@ -84,6 +84,11 @@ def money(amount: Decimal, currency: str) -> str:
     return f"${digits}" if currency == "USD" else f"{digits} {currency}"
 
 
+def moment(at: datetime) -> str:
+    """1 Dec 2026 00:00 UTC."""
+    return f"{at.astimezone(UTC):%-d %b %Y %H:%M} UTC"
+
+
 def _sentence(violation: Violation) -> str:
     if violation.kind == "channel":
         return f"The {violation.label} is not part of the plan."
@@ -102,11 +107,7 @@ def _plural(unit: str) -> str:
 
 def _day(violation: Violation) -> str:
     assert violation.period is not None
-    return _moment(violation.period.end)
-
-
-def _moment(at: datetime) -> str:
-    return f"{at.day} {at:%b %Y %H:%M} UTC"
+    return moment(violation.period.end)
 
 
 def _upgrade(
@@ -236,7 +237,7 @@ def _wait(scope: Scope, request: Request, violations: Sequence[Violation]) -> li
         cured = [each.limit for each in counted if each.limit not in {violation.limit for violation in left}]
         if cured:
             until = begins.isoformat().replace("+00:00", "Z")
-            label = f"Wait until {_moment(begins)}"
+            label = f"Wait until {moment(begins)}"
             change = {"scheduledAt": until}
             return [{"kind": "wait", "label": label, "until": until, "change": change, "resolves": cured}]
         begins = later.entitlements.period.end

@@ -48,8 +48,10 @@ def change_plan(request: ConsoleRequest) -> HttpResponseBase:
 
     def change(now: datetime) -> str:
         found = subscriptions.change_plan(scope=scope, actor=actor, plan=plan, now=now)
+        if found.before == found.after:
+            return "The planned change is taken back."
         if found.effective_from > now:
-            return f"The plan changes on {found.effective_from:%-d %B}."
+            return f"The plan stays as it is and changes on {found.effective_from:%-d %B}."
         return "The plan is changed."
 
     return _decided(request, "plan.changed", change)

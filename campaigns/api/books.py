@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from campaigns import books_reports, books_statements, books_waterfall, drafts
 from campaigns.recipients import NothingFrozen
-from lamba_campaigns.lib.errors import Invalid
+from lamba_campaigns.lib.errors import FieldProblem, Invalid
 from lamba_campaigns.web.idempotency import idempotent
 from lamba_campaigns.web.pagination import bad_query
 from lamba_campaigns.web.rest import RestView, StrictSerializer, validated
@@ -99,7 +99,9 @@ class CampaignReports(RestView):
         """Hold what a provider counted against the books; what differs becomes a break within a minute."""
         given = validated(ReportBody, request)
         if ("counts" in given) == ("csv" in given):
-            raise Invalid("Give either counts or csv.")
+            detail = "Counts and csv are two reports." if given else "There is nothing to compare: give counts or csv."
+            problems = tuple(FieldProblem(f"#/{name}", "either", detail) for name in ("counts", "csv"))
+            raise Invalid(detail, next_step="Send one of the two in a request.", problems=problems)
         found = drafts.find(scope=self.scope, campaign_id=campaign)
         where: dict[str, Any] = {"scope": self.scope, "actor": self.actor, "campaign": found, "now": timezone.now()}
         if "csv" in given:

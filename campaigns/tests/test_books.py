@@ -329,7 +329,9 @@ def test_the_books_by_rest(sent: Campaign, api: Callable[..., Any], world: World
     assert api().get(f"{base}/waterfall?by=moon").status_code == 422
     made = api().post(f"{base}/reports", {"counts": {"delivered": 3}}, format="json")
     assert (made.status_code, made.json()["counts"]) == (201, {"delivered": 3})
-    assert api().post(f"{base}/reports", {}, format="json").status_code == 422
+    for body in ({}, {"counts": {"delivered": 3}, "csv": "message_id,status"}):
+        refused = api().post(f"{base}/reports", body, format="json")
+        assert [each["pointer"] for each in refused.json()["errors"]] == ["#/counts", "#/csv"], refused.content
     assert api().post(f"{base}/reports", {"counts": {"lost": 1}}, format="json").status_code == 422
     assert api(world.stranger).get(f"{base}/statement").status_code == 404
 

@@ -8,6 +8,7 @@ from lamba_campaigns.web.rest import StrictSerializer
 from limits.catalogue import ADD_ON_UNITS_MAX, AddOn, Plan
 from limits.entitlements import Entitlements
 from limits.models import Subscription
+from limits.refusal import moment
 
 
 class LimitResponse(serializers.Serializer[Any]):
@@ -93,14 +94,23 @@ class PlanResponse(serializers.Serializer[Any]):
     overage = OverageResponse()
 
 
+class PlanActionResponse(serializers.Serializer[Any]):
+    method = serializers.CharField()
+    path = serializers.CharField()
+    body = serializers.DictField(child=serializers.CharField())
+
+
 class ComingPlanResponse(serializers.Serializer[Any]):
     plan = serializers.CharField()
+    planName = serializers.CharField()
     effectiveFrom = serializers.DateTimeField()
+    message = serializers.CharField(help_text="The same in words: which plan it is now, which one begins when.")
+    cancel = PlanActionResponse(help_text="The call that takes the planned change back.")
 
 
 class CurrentPlanResponse(serializers.Serializer[Any]):
     plan = PlanResponse()
-    coming = ComingPlanResponse(allow_null=True, help_text="A planned change.")
+    coming = ComingPlanResponse(allow_null=True, help_text="A planned change; `plan` counts until then.")
     plans = PlanResponse(many=True, help_text="All plans, smallest first.")
     catalogueVersion = serializers.CharField()
     source = serializers.CharField()  # type: ignore[assignment]
@@ -145,10 +155,21 @@ def current_json(found: Entitlements, coming: Subscription | None) -> dict[str, 
     sheet = found.catalogue
     return {
         "plan": plan_json(found.plan, sheet.currency),
-        "coming": coming and {"plan": coming.plan, "effectiveFrom": coming.effective_from},
+        "coming": coming and _coming_json(found, coming),
         "plans": [plan_json(plan, sheet.currency) for plan in sheet.plans.values()],
         "catalogueVersion": sheet.version,
         "source": sheet.source,
+    }
+
+
+def _coming_json(found: Entitlements, coming: Subscription) -> dict[str, Any]:
+    name, at = found.catalogue.plan(coming.plan).name, coming.effective_from
+    return {
+        "plan": coming.plan,
+        "planName": name,
+        "effectiveFrom": at,
+        "message": f"The workspace stays on {found.plan_name} until {moment(at)}. {name} begins then.",
+        "cancel": {"method": "PATCH", "path": "/api/v1/plan", "body": {"plan": found.plan_id}},
     }
 
 

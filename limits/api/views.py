@@ -46,7 +46,7 @@ class ReservationList(RestView):
 
 
 class PlanItem(RestView):
-    """The workspace's plan. A larger one counts at once, a smaller one from the end of the period."""
+    """The workspace's plan. A larger one counts at once; a smaller one is `coming` until the period ends."""
 
     permissions = {"GET": "limits.read", "PATCH": "billing.manage"}
 

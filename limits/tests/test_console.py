@@ -64,7 +64,9 @@ def test_the_owner_changes_plan_and_add_ons(page: str, world: World, browser_of:
     assert browser.post(f"{page}add-ons/end/", {"sku": "email_10k"}).status_code == 302
     assert WorkspaceAddOn.objects.get().effective_to is not None
     text = browser.post(f"{page}change/", {"plan": "free"}, follow=True).content.decode()
-    assert "Free begins" in text and "Keep" in text
+    assert "Growth until" in text and "then Free." in text and "Keep Growth…" in text
+    kept = browser.post(f"{page}change/", {"plan": "growth"}, follow=True).content.decode()
+    assert "The planned change is taken back." in kept and "then Free." not in kept
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,10 @@ def test_the_plan_can_be_read_and_changed(api: Api, world: World) -> None:
     after = api().patch("/api/v1/plan", {"plan": "growth"}, format="json").json()
     assert (after["plan"]["id"], after["coming"]) == ("growth", None)
     down = api().patch("/api/v1/plan", {"plan": "starter"}, format="json").json()
-    assert (down["plan"]["id"], down["coming"]["plan"]) == ("growth", "starter")
+    coming = down["coming"]
+    assert (down["plan"]["id"], coming["plan"], coming["planName"]) == ("growth", "starter", "Starter")
+    assert coming["message"].startswith("The workspace stays on Growth until 1 ")
+    assert api().patch(coming["cancel"]["path"], coming["cancel"]["body"], format="json").json()["coming"] is None
     assert api(world.stranger).get("/api/v1/plan").json()["plan"]["id"] == "free"
 
 
