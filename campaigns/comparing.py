@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ from campaigns.templates import TEXTS
 
 LABELS = {"subject": "Subject", "preheader": "Preheader", "body": "Body", "text": "Plain text"}
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+_NOTHING = {"Written in": "Markdown", "Layout": "The standard one"}  # not worth a word in a first version
 Piece = tuple[bool, str]  # whether it changed, and the text
 
 
@@ -35,7 +36,11 @@ class Part:
 
 def compare(before: TemplateVersion | None, after: TemplateVersion) -> list[Part]:
     """The texts that differ, in the order of the editor; all of them where there is nothing to compare with."""
-    old, new = _texts(before) if before else {}, _texts(after)
+    return compare_texts(_texts(before) if before else _NOTHING, _texts(after))
+
+
+def compare_texts(old: Mapping[str, str], new: Mapping[str, str]) -> list[Part]:
+    """The same for texts by their label."""
     found = []
     for label in [*new, *(each for each in old if each not in new)]:
         left, right = old.get(label, ""), new.get(label, "")
@@ -48,6 +53,7 @@ def compare(before: TemplateVersion | None, after: TemplateVersion) -> list[Part
 
 def _texts(version: TemplateVersion) -> dict[str, str]:
     found = {LABELS[name]: str(getattr(version, name)) for name in TEXTS}
+    found |= {"Written in": version.get_format_display(), "Layout": version.layout or "The standard one"}
     for locale, words in sorted(version.variants.items()):
         found |= {f"{LABELS[name]}, {locale}": words.get(name, "") for name in TEXTS}
     return found

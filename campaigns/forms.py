@@ -1,5 +1,6 @@
 """Forms of the console. They check shape; whether something may be done is decided by the domain."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import available_timezones
@@ -13,6 +14,7 @@ from campaigns.drafts import OVERAGE_MAX
 from campaigns.leaving_out import HOLD_OUT_PERCENT_MAX
 from campaigns.models import Campaign, Channel, Template, TemplateVersion
 from campaigns.models.campaign import RATE_PER_MINUTE_MAX
+from campaigns.models.template import Format
 from campaigns.pacing_form import NAMES, PacingFields, pacing_field, pacing_initial, pacing_stored, pacing_values
 from campaigns.splitting import PERCENT_MAX, PERCENT_MIN
 from lamba_campaigns.lib.errors import Invalid
@@ -299,8 +301,16 @@ class TemplateForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 6}),
         help_text="Empty: made from the body. The unsubscribe line is added by itself.",
     )
+    format = forms.ChoiceField(label="Written in", choices=Format.choices, required=False)
+    layout = forms.ChoiceField(label="Layout", required=False)
     locale = forms.CharField(required=False, max_length=12, widget=forms.HiddenInput)
     person = forms.CharField(required=False, max_length=128)
+
+    def __init__(self, *args: Any, layouts: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        chosen = str(self["layout"].value() or "")  # one that was archived stays to be seen
+        names = dict.fromkeys([*layouts, *([chosen] if chosen else [])])
+        self.fields["layout"].choices = [("", "The standard one"), *((name, name) for name in names)]  # type: ignore[attr-defined]
 
     def take(self, refusal: Invalid) -> None:
         names = {f"#/{name}": name for name in self.fields}

@@ -79,8 +79,8 @@ def preview(*, scope: Scope, message: Message, person_id: str | None) -> Preview
     """
     person = _person(scope, person_id)
     fields: Mapping[str, Any] = people.merge_fields(person) if person else {"person": _STAND_IN}
-    content = templates.content_of(scope=scope, message=message)
-    problems = tuple(linting.lint(content, templates.KNOWN_FIELDS, fields if person else None))
+    checked = templates.check(scope=scope, message=message, fields=fields if person else None)
+    content = checked.content
     shown = _render(content, fields)
     short = brief_previews.of(
         content, _with_stand_ins(fields, shown_paths(content)), unsubscribe_url=UNSUBSCRIBE_SAMPLE
@@ -90,11 +90,11 @@ def preview(*, scope: Scope, message: Message, person_id: str | None) -> Preview
         person=person.public_id if person else "",
         person_name=person.label if person else "Ada Lovelace",
         subject=shown.subject,
-        preheader=_line(message.in_locale(locale).preheader, fields),
+        preheader=_line(dict(rendering.variants_of(content)).get(locale, content).preheader, fields),
         html=shown.html,
         text=shown.text,
         locale=locale,
-        problems=problems,
+        problems=checked.problems,
         brief=short,
     )
 

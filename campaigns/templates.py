@@ -1,7 +1,7 @@
 """Templates: edit a draft, publish it as the next version. What was published is never edited."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +10,13 @@ from django.db.models import F
 from audiences import people
 from audiences.models import Person
 from audit import chain
-from campaigns.models import Channel, Template, TemplateVersion
-from campaigns.models.template import BODY_LENGTH_MAX, PREHEADER_LENGTH_MAX, SUBJECT_LENGTH_MAX
-from delivery import linting, locales, rendering
+from campaigns import resolving
+from campaigns.message import KNOWN_FIELDS, require_lengths
+from campaigns.message import TEXTS as TEXTS
+from campaigns.message import Message as Message
+from campaigns.models import Channel, PartUse, PartVersion, Template, TemplateVersion
+from campaigns.models.template import Format
+from delivery import linting, rendering
 from lamba_campaigns.lib.canonical import canonical_bytes, digest
 from lamba_campaigns.lib.constraints import translated
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound, Stale
@@ -23,38 +27,6 @@ from projects.scoping import Actor, Scope
 
 NAME_LENGTH_MAX = 120
 GAUGE = "templates"
-TEXTS = ("subject", "preheader", "body", "text")
-VARIANTS_MAX = 20
-KNOWN_FIELDS = people.FIELD_NAMES | {f"{people.TRAITS_PREFIX}*"}
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What an operator writes: subject and preheader in Liquid, body in Markdown with Liquid, the plain text in Liquid
-    (made from the body when empty). `variants` are the same four texts for other locales.
-    """
-
-    subject: str
-    preheader: str
-    body: str
-    text: str = ""
-    variants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-    def in_locale(self, locale: str) -> "Message":
-        """The variant of a locale; a copy of the message itself to begin with where there is none."""
-        if not locale:
-            return self
-        words = self.variants.get(locale) or {name: getattr(self, name) for name in TEXTS}
-        return Message(*(words.get(name, "") for name in TEXTS))  # type: ignore[arg-type]  # four texts
-
-    def with_locale(self, locale: str, words: "Message | None") -> "Message":
-        """The message with these words in that locale; None takes the locale away."""
-        others = {key: value for key, value in self.variants.items() if key != locale}
-        if words is None:
-            return replace(self, variants=others)
-        if not locale:
-            return replace(words, variants=self.variants)
-        return replace(self, variants=others | {locale: {name: getattr(words, name) for name in TEXTS}})
 
 
 class TemplateArchived(Conflict):
@@ -80,7 +52,7 @@ def create(
 ) -> Template:
     """A new template, as a draft or with version 1. Takes one slot of the plan's templates, or 402."""
     _require_name(name)
-    _require_lengths(message)
+    require_lengths(message)
     if publish_it:
         require_clean(scope=scope, message=message)
     with durable(), _named(name):
@@ -114,7 +86,7 @@ def save_draft(
 ) -> Template:
     """Keep the editor's text. Nothing is sent from a draft, so it may hold errors."""
     _require_name(name)
-    _require_lengths(message)
+    require_lengths(message)
     with durable(), _named(name):
         template = _locked(scope, template_id, version)
         before = {"name": template.name, "draft": _fingerprint(current(scope=scope, template=template))}
@@ -138,7 +110,7 @@ def publish(
     *, scope: Scope, actor: Actor, template_id: str, message: Message, version: int, now: datetime
 ) -> TemplateVersion:
     """The next immutable version from `message`. Invalid names every error by JSON pointer."""
-    _require_lengths(message)
+    require_lengths(message)
     require_clean(scope=scope, message=message)
     with durable():
         template = _locked(scope, template_id, version)
@@ -174,13 +146,29 @@ def archive(*, scope: Scope, actor: Actor, template_id: str, version: int, now: 
     return template
 
 
-def lint(*, scope: Scope, message: Message | TemplateVersion, person: Person | None = None) -> list[linting.Problem]:
-    """Everything wrong or doubtful in the message, errors and warnings, in the order of the text.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A message as the channel gets it, what is wrong or doubtful in it, and the parts that it holds."""
 
-    It is filled for `person`, or for a sample without traits.
-    """
+    content: rendering.Content
+    problems: tuple[linting.Problem, ...]
+    parts: tuple[PartVersion, ...]
+
+
+def check(*, scope: Scope, message: Message | TemplateVersion, fields: Mapping[str, Any] | None = None) -> Checked:
+    """Errors and warnings, in the order of the text. It is filled with `fields`, or for a sample without traits."""
+    resolved = resolving.resolve(scope=scope, message=message)
+    content = _content(scope, message, resolved)
+    incomplete = {each.pointer for each in resolved.problems}
+    found = linting.lint(content, KNOWN_FIELDS, fields)
+    found = [resolved.placed(each) for each in found if each.pointer not in incomplete]
+    return Checked(content, (*resolved.problems, *found), tuple(resolved.used.values()))
+
+
+def lint(*, scope: Scope, message: Message | TemplateVersion, person: Person | None = None) -> list[linting.Problem]:
+    """Everything wrong or doubtful in the message, filled for `person`, or for a sample without traits."""
     fields = people.merge_fields(person) if person else None
-    return linting.lint(content_of(scope=scope, message=message), KNOWN_FIELDS, fields)
+    return list(check(scope=scope, message=message, fields=fields).problems)
 
 
 def require_clean(*, scope: Scope, message: Message) -> None:
@@ -196,18 +184,8 @@ def require_clean(*, scope: Scope, message: Message) -> None:
 
 
 def content_of(*, scope: Scope, message: Message | TemplateVersion) -> rendering.Content:
-    """The message as the channel sends it, with the environment's sender."""
-    sender = Environment.objects.only("sender_name", "sender_address").get(pk=scope.environment_id)
-    return rendering.Content(
-        subject=message.subject,
-        preheader=message.preheader,
-        body=message.body,
-        text=message.text,
-        variants=canonical_bytes(message.variants).decode() if message.variants else "",
-        from_name=sender.sender_name or scope.workspace_name,
-        from_address=sender.sender_address,
-        reply_to="",
-    )
+    """The message as the channel sends it: its parts in place, with the environment's sender."""
+    return _content(scope, message, resolving.resolve(scope=scope, message=message))
 
 
 def find(*, scope: Scope, template_id: str) -> Template:
@@ -234,18 +212,41 @@ def current(*, scope: Scope, template: Template) -> Message:
     """What the editor opens: the draft where there is one, else the newest version."""
     if template.draft_saved_at is not None:
         draft = (template.draft_subject, template.draft_preheader, template.draft_body, template.draft_text)
-        return Message(*draft, template.draft_variants)
+        return Message(*draft, template.draft_variants, template.draft_format, template.draft_layout)
     newest = latest(scope=scope, template=template)
     if newest is None:
         return Message("", "", "")
-    return Message(newest.subject, newest.preheader, newest.body, newest.text, newest.variants)
+    return message_of(newest)
+
+
+def message_of(version: TemplateVersion) -> Message:
+    """What a version says, to write on from."""
+    return Message(
+        version.subject, version.preheader, version.body, version.text, version.variants, version.format, version.layout
+    )
 
 
 def subject_of(template: Template) -> chain.Subject:
     return chain.Subject("template", template.public_id, template.name)
 
 
+def _content(scope: Scope, message: Message | TemplateVersion, resolved: resolving.Resolved) -> rendering.Content:
+    sender = Environment.objects.only("sender_name", "sender_address").get(pk=scope.environment_id)
+    words = resolving.words_of(resolved, message)
+    variants = words.pop("variants")
+    return rendering.Content(
+        **words,
+        variants=canonical_bytes(variants).decode() if variants else "",
+        format=message.format,
+        layout=resolved.layout,
+        from_name=sender.sender_name or scope.workspace_name,
+        from_address=sender.sender_address,
+        reply_to="",
+    )
+
+
 def _publish(scope: Scope, template: Template, message: Message, actor: Actor, now: datetime) -> TemplateVersion:
+    checked = check(scope=scope, message=message)
     version = TemplateVersion(
         environment_id=scope.environment_id,
         template=template,
@@ -255,15 +256,19 @@ def _publish(scope: Scope, template: Template, message: Message, actor: Actor, n
         body=message.body,
         text=message.text,
         variants=dict(message.variants),
-        variables=sorted(rendering.variables(content_of(scope=scope, message=message))),
-        digest=digest(_words(message)),
+        format=message.format,
+        layout=message.layout,
+        variables=sorted(rendering.variables(checked.content)),
+        digest=digest(_words(message, checked.parts)),
         created_by=actor.label,
         created_at=now,
     )
     version.save(force_insert=True)
+    for part in checked.parts:
+        PartUse.objects.create(environment_id=scope.environment_id, template_version=version, part_version=part)
     template.latest_number = version.number
     template.draft_subject = template.draft_preheader = template.draft_body = template.draft_text = ""
-    template.draft_variants = {}
+    template.draft_variants, template.draft_layout, template.draft_format = {}, "", Format.MARKDOWN
     template.draft_saved_at = None
     _save(scope, template, actor, now)
     return version
@@ -282,6 +287,8 @@ def _save(scope: Scope, template: Template, actor: Actor, now: datetime) -> None
             "draft_body",
             "draft_text",
             "draft_variants",
+            "draft_format",
+            "draft_layout",
             "draft_saved_at",
             "updated_by",
             "updated_at",
@@ -317,6 +324,7 @@ def _put_draft(template: Template, message: Message, now: datetime) -> None:
     template.draft_subject, template.draft_preheader = message.subject, message.preheader
     template.draft_body, template.draft_saved_at = message.body, now
     template.draft_text, template.draft_variants = message.text, dict(message.variants)
+    template.draft_format, template.draft_layout = message.format, message.layout
 
 
 def _fingerprint(message: Message) -> str:
@@ -358,33 +366,14 @@ def _require_name(name: str) -> None:
         )
 
 
-def _require_lengths(message: Message) -> None:
-    limits = (
-        ("subject", SUBJECT_LENGTH_MAX),
-        ("preheader", PREHEADER_LENGTH_MAX),
-        ("body", BODY_LENGTH_MAX),
-        ("text", BODY_LENGTH_MAX),
-    )
-    problems = [
-        FieldProblem(f"#/{name}", "too_long", f"Use at most {most:,} characters.")
-        for name, most in limits
-        if len(getattr(message, name)) > most
-    ]
-    if len(message.variants) > VARIANTS_MAX:
-        problems.append(FieldProblem("#/variants", "too_many", f"Use at most {VARIANTS_MAX} languages."))
-    for locale, words in message.variants.items():
-        where = f"#/variants/{locale[:40]}"
-        if not locale or locales.normal(locale) != locale:
-            problems.append(FieldProblem(where, "unknown", "Use a locale such as de or de-CH."))
-        for name, most in limits:
-            if len(words.get(name, "")) > most:
-                problems.append(FieldProblem(f"{where}/{name}", "too_long", f"Use at most {most:,} characters."))
-    if problems:
-        raise Invalid("The message can't be kept as it is.", problems=tuple(problems))
-
-
-def _words(message: Message) -> dict[str, Any]:
-    """What a digest is over. Versions of one language with a text of the body keep the digest that they always had."""
+def _words(message: Message, parts: Sequence[PartVersion]) -> dict[str, Any]:
+    """What a digest is over. Versions without what came later keep the digest that they always had."""
     words: dict[str, Any] = {"subject": message.subject, "preheader": message.preheader, "body": message.body}
-    more = {"text": message.text, "variants": dict(message.variants)}
+    more = {
+        "text": message.text,
+        "variants": dict(message.variants),
+        "format": message.format if message.format != Format.MARKDOWN else "",
+        "layout": message.layout,
+        "parts": {f"{each.part.kind}/{each.part.name}": bytes(each.digest).hex() for each in parts},
+    }
     return words | {name: value for name, value in more.items() if value}

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from campaigns.views import actions, books, campaigns, evidence, overview, plan, templates, trials
+from campaigns.views import actions, books, campaigns, evidence, overview, parts, plan, templates, trials
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -38,6 +38,10 @@ urlpatterns = [
     path("templates/copy/", templates.template_copy, name="template-copy"),
     path("templates/frame/<str:token>/", templates.template_frame, name="template-frame"),
     path("templates/seeds/", trials.seed_lists, name="seed-lists"),
+    path("templates/parts/", parts.part_list, name="part-list"),
+    path("templates/parts/new/", parts.part_new, name="part-new"),
+    path("templates/parts/<str:part>/", parts.part_detail, name="part-detail"),
+    path("templates/parts/<str:part>/versions/<int:number>/", parts.part_version, name="part-version"),
     path("templates/<str:template>/test/", trials.template_test, name="template-test"),
     path("templates/<str:template>/", templates.template_detail, name="template-detail"),
     path("templates/<str:template>/versions/<int:number>/", templates.template_version, name="template-version"),

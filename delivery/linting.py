@@ -30,6 +30,7 @@ SUBJECT_CHARS_WARN = 90
 FROM_NAME_CHARS_MAX = 120
 WRITTEN = ("subject", "preheader", "body", "text")
 _LINE = re.compile(r"Line (\d+): ")
+LAYOUT_SLOTS = frozenset({"content", "preheader", "sender"})
 SAMPLE_LINK = "https://example.com/unsubscribe"
 _FIELDS = [field.name for field in fields(Content)]
 _IMAGE_WITHOUT_ALT = re.compile(r"!\[\s*\]\(|<img\b(?![^>]*\balt=)", re.IGNORECASE)
@@ -169,9 +170,9 @@ def _secrets(content: Content) -> Iterator[Problem]:
 def _variables(content: Content, known_fields: Collection[str]) -> Iterator[Problem]:
     known = frozenset(known_fields) | BUILT_IN
     below = (TRAITS_PREFIX, *(path[:-1] for path in known if path.endswith(".*")))
-    for name in WRITTEN:
+    for name in (*WRITTEN, "layout"):
         source = getattr(content, name)
-        for path in sorted(liquids.parsed(source)[1]):
+        for path in sorted(liquids.parsed(source)[1] - (LAYOUT_SLOTS if name == "layout" else frozenset())):
             if path not in known and not path.startswith(below):
                 detail = f"{{{{ {path} }}}} is not a field of a person here."
                 yield _at(name, source, guards.first_use(source, path), "unknown_variable", detail, "error")

@@ -52,6 +52,11 @@ def names(source: str) -> set[str]:
     return {name for _, _, name in _asked(source)}
 
 
+def blanked(source: str) -> str:
+    """The text with blanks where it asks for snippets, so that everything else keeps its place."""
+    return MARK.sub(lambda mark: re.sub(r"\S", " ", mark[0]) if _RENDER.fullmatch(mark[0]) else mark[0], source)
+
+
 def expand(source: str, snippets: Mapping[str, str]) -> Expanded:
     """The text with every snippet in its place. BadSnippet for one that is not there, a circle, or too much text."""
     pieces, made, length, position = [Piece(0, 0, "")], list[str](), 0, 0

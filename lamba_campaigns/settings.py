@@ -265,6 +265,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {  # fields of one name with different values get component names that say whose they are
         "CheckStateEnum": ["pass", "warn", "block", "todo"],
+        "PartKindEnum": ["snippet", "layout"],
         "KeyStateEnum": ["live", "expired", "revoked"],
         "BackfillStateEnum": ["queued", "running", "done", "failed", "cancelled"],
         "ImportStateEnum": ["queued", "running", "checked", "refused", "done", "failed", "cancelled"],

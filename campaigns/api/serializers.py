@@ -309,6 +309,10 @@ VARIANTS_HELP = (
 )
 
 
+FORMAT_HELP = "Of every body: Markdown (with HTML), or a whole page in MJML."
+LAYOUT_HELP = "The name of a layout around a Markdown body; empty: the standard one."
+
+
 class MessageBody(StrictSerializer):
     subject = serializers.CharField(max_length=300)
     preheader = serializers.CharField(max_length=300, required=False, allow_blank=True, default="")
@@ -322,6 +326,10 @@ class MessageBody(StrictSerializer):
         help_text=TEXT_HELP,
     )
     variants = serializers.DictField(child=VariantBody(), required=False, default=dict, help_text=VARIANTS_HELP)
+    format = serializers.ChoiceField(
+        choices=["markdown", "mjml"], required=False, default="markdown", help_text=FORMAT_HELP
+    )
+    layout = serializers.CharField(max_length=60, required=False, allow_blank=True, default="", help_text=LAYOUT_HELP)
 
 
 class TemplateBody(MessageBody):
@@ -341,6 +349,8 @@ class TemplatePatch(StrictSerializer):
         max_length=100_000, trim_whitespace=False, required=False, allow_blank=True, help_text=TEXT_HELP
     )
     variants = serializers.DictField(child=VariantBody(), required=False, help_text=VARIANTS_HELP)
+    format = serializers.ChoiceField(choices=["markdown", "mjml"], required=False, help_text=FORMAT_HELP)
+    layout = serializers.CharField(max_length=60, required=False, allow_blank=True, help_text=LAYOUT_HELP)
 
 
 class PreviewBody(StrictSerializer):
@@ -356,6 +366,8 @@ class PreviewBody(StrictSerializer):
         max_length=100_000, trim_whitespace=False, required=False, allow_blank=True, help_text=TEXT_HELP
     )
     variants = serializers.DictField(child=VariantBody(), required=False, help_text=VARIANTS_HELP)
+    format = serializers.ChoiceField(choices=["markdown", "mjml"], required=False, help_text=FORMAT_HELP)
+    layout = serializers.CharField(max_length=60, required=False, allow_blank=True, help_text=LAYOUT_HELP)
 
 
 class ProblemRead(serializers.Serializer[Any]):
@@ -399,6 +411,8 @@ class TemplateVersionRead(serializers.Serializer[TemplateVersion]):
     body = serializers.CharField()
     text = serializers.CharField()
     variants = serializers.DictField(child=VariantBody())
+    format = serializers.CharField()
+    layout = serializers.CharField(help_text="Empty: the standard one.")
     variables = serializers.ListField(child=serializers.CharField())
     digest = serializers.SerializerMethodField()
     createdBy = serializers.CharField(source="created_by")

@@ -142,10 +142,9 @@ class TemplatePreview(RestView):
 
 
 def _message(values: dict[str, Any], before: Message | None = None) -> Message:
-    """The texts given, in place of those that were there."""
-    return replace(
-        before or Message("", "", ""), **{name: values[name] for name in (*TEXTS, "variants") if name in values}
-    )
+    """What is given, in place of what was there."""
+    names = (*TEXTS, "variants", "format", "layout")
+    return replace(before or Message("", "", ""), **{name: values[name] for name in names if name in values})
 
 
 def _answer(template: Template, status: int = 200) -> Response:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from campaigns.api import books, campaigns, pacing, templates, trials
+from campaigns.api import books, campaigns, pacing, parts, templates, trials
 
 urlpatterns = [
     path("campaigns", campaigns.CampaignList.as_view()),
@@ -23,6 +23,11 @@ urlpatterns = [
     path("campaigns/<str:campaign>/reports", books.CampaignReports.as_view()),
     path("campaigns/<str:campaign>/recipients", campaigns.CampaignRecipients.as_view()),
     path("campaigns/<str:campaign>/recipients.csv", campaigns.CampaignRecipientsCsv.as_view()),
+    path("template-parts", parts.PartList.as_view()),
+    path("template-parts/<str:part>", parts.PartItem.as_view()),
+    path("template-parts/<str:part>/versions", parts.PartVersions.as_view()),
+    path("template-parts/<str:part>/uses", parts.PartUses.as_view()),
+    path("template-parts/<str:part>/check", parts.PartCheck.as_view()),
     path("templates", templates.TemplateList.as_view()),
     path("templates/<str:template>", templates.TemplateItem.as_view()),
     path("templates/<str:template>/versions", templates.TemplateVersions.as_view()),

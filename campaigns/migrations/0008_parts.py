@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
             model_name="template",
             name="draft_format",
             field=models.CharField(
-                choices=[("markdown", "Markdown"), ("mjml", "Mjml")],
+                choices=[("markdown", "Markdown"), ("mjml", "MJML")],
                 db_default="markdown",
                 default="markdown",
                 max_length=10,
@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
             model_name="templateversion",
             name="format",
             field=models.CharField(
-                choices=[("markdown", "Markdown"), ("mjml", "Mjml")],
+                choices=[("markdown", "Markdown"), ("mjml", "MJML")],
                 db_default="markdown",
                 default="markdown",
                 max_length=10,

@@ -16,7 +16,7 @@ class Format(models.TextChoices):
     """What a body is written in."""
 
     MARKDOWN = "markdown"
-    MJML = "mjml"
+    MJML = "mjml", "MJML"
 
 
 class Template(ScopedModel):

@@ -10,9 +10,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from audiences import people
-from campaigns import comparing, previews, promotion, seeds, templates, trials
+from campaigns import comparing, parts, previews, promotion, resolving, seeds, templates, trials
 from campaigns.forms import TemplateForm
 from campaigns.models import Campaign, Template
+from campaigns.models.template import Format
 from campaigns.templates import Message
 from campaigns.views import pages
 from campaigns.views.campaigns import url_of_other, version_of
@@ -64,9 +65,10 @@ def template_list(request: ConsoleRequest) -> HttpResponseBase:
 @console_view(get="templates.write", post="templates.write")
 def template_new(request: ConsoleRequest) -> HttpResponseBase:
     if request.method != "POST":
-        form = TemplateForm(initial={"subject": STARTER.subject, "body": STARTER.body, "name": ""})
+        given = {"subject": STARTER.subject, "body": STARTER.body, "name": ""}
+        form = TemplateForm(initial=given, layouts=_layouts(request))
         return _editor(request, form, None, STARTER)
-    form = TemplateForm(request.POST)
+    form = TemplateForm(request.POST, layouts=_layouts(request))
     message = _message(form)
     if "preview" in request.POST:
         return _result(request, form, message)
@@ -98,8 +100,9 @@ def template_detail(request: ConsoleRequest, template: str) -> HttpResponseBase:
         whole, locale = templates.current(scope=request.scope, template=found), _locale(request.GET)
         message = whole.in_locale(locale)
         given = {"name": found.name, "locale": locale, "person": request.GET.get("person", "")}
-        return _editor(request, TemplateForm(initial=given | _as_initial(message)), found, message, whole=whole)
-    form = TemplateForm(request.POST)
+        form = TemplateForm(initial=given | _as_initial(message), layouts=_layouts(request))
+        return _editor(request, form, found, message, whole=whole)
+    form = TemplateForm(request.POST, layouts=_layouts(request))
     message, locale = _message(form), _locale(request.POST)
     if "preview" in request.POST:
         return _result(request, form, message)
@@ -155,6 +158,7 @@ def template_version(request: ConsoleRequest, template: str, number: int) -> Htt
         "versions": list(rows.values()),
         "number_label": str(number),
         "digest": bytes(rows[number].digest).hex(),
+        "held": resolving.held(scope=request.scope, version=rows[number]),
     }
     return page(request, "campaigns/version.html", context)
 
@@ -210,7 +214,7 @@ def _editor(
         "fields": people.FIELDS,
         "people": previews.sample_people(scope=request.scope) if may_see else [],
         "preview": shown,
-        "frame_url": _keep_frame(request, shown) if shown else "",
+        "frame_url": keep_frame(request, shown.html) if shown else "",
         "sender": pages.sender_of(request.scope),
         "versions": templates.versions(scope=request.scope, template=template)[:8] if template else [],
         "used_by": _used_by(request, [template]).get(template.pk, 0) if template else 0,
@@ -247,7 +251,7 @@ def _result(request: ConsoleRequest, form: TemplateForm, message: Message) -> Ht
     shown = _preview(request, message, form.data.get("person", ""))
     context = {
         "preview": shown,
-        "frame_url": _keep_frame(request, shown) if shown else "",
+        "frame_url": keep_frame(request, shown.html) if shown else "",
         "sender": pages.sender_of(request.scope),
     }
     return page(request, "campaigns/_result.html", context)
@@ -260,10 +264,10 @@ def _preview(request: ConsoleRequest, message: Message, person: str) -> previews
         return previews.preview(scope=request.scope, message=message, person_id=None)
 
 
-def _keep_frame(request: HttpRequest, shown: previews.Preview) -> str:
+def keep_frame(request: HttpRequest, html: str) -> str:
     """The address of the rendered message. Its token opens for this person in this environment only."""
     token = secrets.token_urlsafe(16)
-    cache.set(_frame_key(request, token), shown.html, FRAME_SECONDS)
+    cache.set(_frame_key(request, token), html, FRAME_SECONDS)
     return url(request.scope, "template-frame", token)  # type: ignore[attr-defined]
 
 
@@ -273,7 +277,9 @@ def _frame_key(request: HttpRequest, token: str) -> str:
 
 def _message(form: TemplateForm) -> Message:
     # browsers send CRLF, JSON does not: one form, so that equal texts have equal digests
-    return Message(*(str(form.data.get(name, "")).replace("\r\n", "\n") for name in templates.TEXTS))  # type: ignore[arg-type]
+    texts = {name: str(form.data.get(name, "")).replace("\r\n", "\n") for name in templates.TEXTS}
+    form_of_body = str(form.data.get("format") or Format.MARKDOWN.value)
+    return Message(**texts, format=form_of_body, layout=str(form.data.get("layout", "")))
 
 
 def _locale(given: QueryDict) -> str:
@@ -282,7 +288,11 @@ def _locale(given: QueryDict) -> str:
 
 
 def _as_initial(message: Message) -> dict[str, str]:
-    return {name: getattr(message, name) for name in templates.TEXTS}
+    return {name: getattr(message, name) for name in (*templates.TEXTS, "format", "layout")}
+
+
+def _layouts(request: ConsoleRequest) -> list[str]:
+    return parts.layout_names(scope=request.scope)
 
 
 def _used_by(request: ConsoleRequest, rows: list[Template]) -> dict[int, int]:

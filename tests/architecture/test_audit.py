@@ -26,6 +26,7 @@ READS_ONLY = {
     "events/dead-letters/rehearse/": "tries it and rolls it back",
     "inbox/tokens": "hands out a link, stores nothing",
     "people/<person>/preference-link": "hands out a link, stores nothing",
+    "template-parts/<part>/check": "reads a text, stores nothing",
     "templates/<template>/preview": "renders, sends nothing",
 }
 
