@@ -20,7 +20,7 @@ from audiences.rules.compile import compiled
 from audiences.rules.explain import Facts, Truth, evaluate
 from audiences.rules.parse import parse
 from audiences.rules.reading import facts_of
-from audiences.rules.vocabulary import load
+from audiences.rules.vocabulary import Vocabulary, load, pinned
 from audit import chain
 from lamba_campaigns.lib.cells import Line, safe_cell
 from lamba_campaigns.lib.sql import durable
@@ -83,12 +83,20 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """What is compared. `after` None is now: the newest version of the audience, with the snapshot's exclusions."""
+    """What is compared, by `between`. `after` None is now: the newest `version`, with the snapshot's exclusions."""
 
     scope: Scope
     before: Snapshot
     after: Snapshot | None
     now: datetime
+    version: AudienceVersion
+    vocabulary: Vocabulary
+
+
+def between(*, scope: Scope, before: Snapshot, after: Snapshot | None, now: datetime) -> Between:
+    """Two snapshots of one audience, or a snapshot and now."""
+    version = after.audience_version if after else definitions.latest(before.audience_version.audience)
+    return Between(scope, before, after, now, version, load(scope))
 
 
 def counts(between: Between) -> Comparison:
@@ -187,8 +195,7 @@ def _run(between: Between, name: str, params: Mapping[str, Any]) -> list[tuple[A
 
 
 def _live(between: Between, name: str) -> tuple[compose.Composable, dict[str, Any]]:
-    vocabulary = load(between.scope)
-    rule = parse(_version_after(between).rule)
+    rule, vocabulary = parse(between.version.rule), between.vocabulary
     return judging.judged(
         statements.composed(name).format(after=compose.SQL("judged")),
         scope=between.scope,
@@ -198,14 +205,6 @@ def _live(between: Between, name: str) -> tuple[compose.Composable, dict[str, An
         now=between.now,
         exclusions=Exclusions.from_json(between.before.exclusions),
         salt=between.before.salt,
-    )
-
-
-def _version_after(between: Between) -> AudienceVersion:
-    return (
-        between.after.audience_version
-        if between.after
-        else definitions.latest(between.before.audience_version.audience)
     )
 
 
@@ -223,8 +222,8 @@ def _seen(
 ) -> tuple[dict[int, Truth], dict[int, Sequence[Known]]]:
     """Person id -> the truth of the rule as one side of the comparison saw it, and the facts with their origins."""
     scope = between.scope
-    version = taken.audience_version if taken else _version_after(between)
-    vocabulary = load(scope, versions=taken.nested if taken else None)
+    version = taken.audience_version if taken else between.version
+    vocabulary = pinned(between.vocabulary, scope=scope, versions=taken.nested if taken else None)
     rule, clock = parse(version.rule), Clock(taken.taken_at if taken else between.now, scope.zone)
     seen: dict[int, Facts]
     if taken:

@@ -21,7 +21,7 @@ from audiences.rules.clock import Clock
 from audiences.rules.explain import Truth, evaluate
 from audiences.rules.parse import parse
 from audiences.rules.reading import facts_of
-from audiences.rules.vocabulary import load
+from audiences.rules.vocabulary import Vocabulary, load, pinned
 from audit import chain
 from lamba_campaigns.lib.cells import safe_cell
 from lamba_campaigns.lib.errors import NotFound
@@ -95,10 +95,16 @@ class Explanation:
 
 
 def explain(
-    *, scope: Scope, version: AudienceVersion, person: Person, now: datetime, channel: str = "email"
+    *,
+    scope: Scope,
+    version: AudienceVersion,
+    person: Person,
+    now: datetime,
+    channel: str = "email",
+    vocabulary: Vocabulary | None = None,
 ) -> Explanation:
     """The answer for one person as of `now`."""
-    vocabulary = load(scope)
+    vocabulary = vocabulary or load(scope)
     clock = Clock(now, scope.zone)
     rule = parse(version.rule)
     seen = facts_of(scope=scope, person_ids=[person.pk], vocabulary=vocabulary, rule=rule)[person.pk]
@@ -109,10 +115,12 @@ def explain(
     return Explanation(person, version, now, channel, tree, reason, missing)
 
 
-def explain_then(*, scope: Scope, snapshot: Snapshot, person: Person) -> Explanation:
+def explain_then(
+    *, scope: Scope, snapshot: Snapshot, person: Person, vocabulary: Vocabulary | None = None
+) -> Explanation:
     """The answer of a snapshot: with the values that were known when it was taken, for members and for anyone else."""
     version = snapshot.audience_version
-    vocabulary = load(scope, versions=snapshot.nested)
+    vocabulary = pinned(vocabulary or load(scope), scope=scope, versions=snapshot.nested)
     clock = Clock(snapshot.taken_at, scope.zone)
     rule = parse(version.rule)
     then = remembering.remember(scope=scope, people=[person], taken=snapshot, vocabulary=vocabulary)[person.pk]

@@ -61,13 +61,14 @@ def count(
     exclusions: Exclusions = NOTHING,
     salt: str = "",
     quick: bool = False,
+    vocabulary: Vocabulary | None = None,
 ) -> Preview:
     """Count the rule as of `now`. Nothing is stored. `with_people` adds up to four who are in.
 
     `quick`: an answer within a blink, labelled where an exact one would take longer.
     """
     started = time.perf_counter()
-    vocabulary = load(scope)
+    vocabulary = vocabulary or load(scope)
     rule_sql = compiled(rule, scope=scope, now=now, vocabulary=vocabulary)
     asked = counting.Question(scope, rule, channel, rule_sql, vocabulary, now, exclusions, salt)
     patience = counting.QUICK_MILLISECONDS if quick else counting.BUDGET_MILLISECONDS

@@ -99,7 +99,7 @@ def _by_person(rows: Sequence[sql.Row]) -> Mapping[int, list[sql.Row]]:
 
 def _address_states(known: Mapping[int, Sequence[Known]]) -> Mapping[str, int]:
     told = {str(each.value) for facts in known.values() for each in facts if each.field == "email" and each.value}
-    return dict(sql.rows("audiences", "judge_addresses", {"addresses": sorted(told)}))
+    return dict(sql.rows("audiences", "judge_addresses", {"addresses": sorted(told)})) if told else {}
 
 
 def _identity(person: Person, known: Sequence[Known], states: Mapping[str, int]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class SnapshotDiff(RestView):
         after = None if other == "now" else snapshot.get(scope=self.scope, public_id=other)
         if after is None and before.audience_version.audience.deleted_at is not None:
             raise NotFound("The audience was deleted; there is nobody in it now.", next_step="Name a second snapshot.")
-        return Between(self.scope, before, after, timezone.now())
+        return comparing.between(scope=self.scope, before=before, after=after, now=timezone.now())
 
 
 class SnapshotDiffCsv(SnapshotDiff):

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
 from typing import Any, Final
+
+from django.db.models import Value
 
 from audiences.models.audiences import Audience, AudienceVersion
 from audiences.models.contacts import ContactSubject
@@ -114,14 +116,19 @@ def is_id(asked: Field, text: str) -> bool:
 
 
 def load(scope: Scope, *, versions: Mapping[str, int] | None = None) -> Vocabulary:
-    """The dictionaries of one environment. Two queries, and one for each campaign or audience that a rule names.
+    """The dictionaries of one environment. One query, and one for each campaign or audience that a rule names.
 
     `versions` pins other audiences to the versions that a snapshot saw; without it the newest ones are meant.
     """
     numbers: dict[str, dict[str, int]] = {}
-    for kind, name, number in VocabularyRow.objects.within(scope).values_list("kind", "name", "number"):
-        numbers.setdefault(kind, {})[name] = number
-    segments = dict(Segment.objects.within(scope).values_list("slug", "name"))
+    segments: dict[str, str] = {}
+    known = VocabularyRow.objects.within(scope).values_list("kind", "name", "number", Value(""))
+    labels = Segment.objects.within(scope).values_list(Value(""), "slug", Value(0), "name")
+    for kind, name, number, label in known.union(labels, all=True):
+        if kind:
+            numbers.setdefault(kind, {})[name] = number
+        else:
+            segments[name] = label
 
     @cache
     def campaign(subject: str) -> Contacted | None:
@@ -130,14 +137,20 @@ def load(scope: Scope, *, versions: Mapping[str, int] | None = None) -> Vocabula
         return Contacted(*found) if found else None
 
     @cache
-    def audience(public_id: str) -> Nested | None:
-        return _nested(scope, public_id, (versions or {}).get(public_id))
-
-    @cache
     def recent(kind: str) -> Mapping[str, str]:
         return _recent(scope, kind)
 
-    return Vocabulary(numbers, {"segment": segments}, campaign, audience, recent)
+    return pinned(Vocabulary(numbers, {"segment": segments}, campaign, recent=recent), scope=scope, versions=versions)
+
+
+def pinned(vocabulary: Vocabulary, *, scope: Scope, versions: Mapping[str, int] | None) -> Vocabulary:
+    """The same words, with other audiences as a snapshot saw them; their newest versions without one."""
+
+    @cache
+    def audience(public_id: str) -> Nested | None:
+        return _nested(scope, public_id, (versions or {}).get(public_id))
+
+    return replace(vocabulary, audience=audience)
 
 
 def _nested(scope: Scope, public_id: str, version: int | None) -> Nested | None:

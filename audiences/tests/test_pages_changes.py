@@ -46,7 +46,7 @@ def test_the_page_says_who_joined_since_a_snapshot(
     detail = alice.get(_at(scope, audience)).content.decode()
     where = _at(scope, audience, f"changes/{taken.public_id}/")
     assert where in detail and "Who joined and left" in detail
-    with django_assert_max_num_queries(45):
+    with django_assert_max_num_queries(30):
         shown = alice.get(where).content.decode()
     assert "later@example.com" in shown and "then@example.com" not in shown
     assert "Not matched" in shown and "Included" in shown

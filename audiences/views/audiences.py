@@ -171,7 +171,7 @@ class Editor:
         rule, problems, paths = self._read()
         # A script asks again for the exact count; a whole page, or that second question, waits for it.
         quick = bool(self.request.htmx) and "wait" not in self.request.GET
-        counted = _count(self.request, rule, quick=quick) if rule else None
+        counted = _count(self.request, rule, self.vocabulary, quick=quick) if rule else None
         hits = {paths[path]: hits for path, hits in counted.per_node.items()} if counted else {}
         root = rows(self.draft, Showing(self.vocabulary, hits, problems))
         return {
@@ -238,10 +238,15 @@ def _name_error(problem: DomainError | None) -> str:
 
 
 # --- what the pages show -------------------------------------------------------------------------------------------
-def _count(request: ConsoleRequest, rule: Rule, *, quick: bool = False) -> Preview:
-    may_see = request.access.may("people.read")
+def _count(request: ConsoleRequest, rule: Rule, vocabulary: Vocabulary, *, quick: bool = False) -> Preview:
     return preview.count(
-        scope=request.scope, rule=rule, channel=CHANNEL, now=timezone.now(), with_people=may_see, quick=quick
+        scope=request.scope,
+        rule=rule,
+        channel=CHANNEL,
+        now=timezone.now(),
+        with_people=request.access.may("people.read"),
+        quick=quick,
+        vocabulary=vocabulary,
     )
 
 
@@ -302,8 +307,8 @@ def _detail(request: ConsoleRequest, audience: Audience, error: str) -> dict[str
         "users": nested.users_of(scope).get(audience.public_id, []),
         "word": _word_to_delete(scope, audience),
         "delete_error": error,
-        **_counts(scope, _count(request, rule)),
-        **_explained(request, audience),
+        **_counts(scope, _count(request, rule, vocabulary)),
+        **_explained(request, audience, vocabulary),
     }
 
 
@@ -326,7 +331,7 @@ def _said(version: AudienceVersion, vocabulary: Vocabulary) -> dict[str, None]:
     return {condition_words(condition, vocabulary): None for _, condition in rule.conditions()}
 
 
-def _explained(request: ConsoleRequest, audience: Audience) -> dict[str, Any]:
+def _explained(request: ConsoleRequest, audience: Audience, vocabulary: Vocabulary | None = None) -> dict[str, Any]:
     """The answer for the person that the address asks about, where there is one."""
     if not request.access.may("people.read"):
         return {"asked": ""}
@@ -347,9 +352,13 @@ def _explained(request: ConsoleRequest, audience: Audience) -> dict[str, Any]:
         return context | {"not_found": refusal}
     if then:
         seen = snapshot.of_audience(scope=scope, public_id=then, audience=audience)
-        return context | {"explanation": explaining.explain_then(scope=scope, snapshot=seen, person=person)}
+        return context | {
+            "explanation": explaining.explain_then(scope=scope, snapshot=seen, person=person, vocabulary=vocabulary)
+        }
     version = definitions.latest(audience)
-    found = explaining.explain(scope=scope, version=version, person=person, now=timezone.now(), channel=CHANNEL)
+    found = explaining.explain(
+        scope=scope, version=version, person=person, now=timezone.now(), channel=CHANNEL, vocabulary=vocabulary
+    )
     return context | {"explanation": found}
 
 

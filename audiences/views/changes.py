@@ -53,7 +53,7 @@ def _asked(request: ConsoleRequest, audience: str, taken: str) -> tuple[Audience
 def _between(request: ConsoleRequest, audience: Audience, before: Snapshot) -> Between:
     other = request.GET.get("with", "")[:40]
     after = snapshot.of_audience(scope=request.scope, public_id=other, audience=audience) if other else None
-    return Between(request.scope, before, after, timezone.now())
+    return comparing.between(scope=request.scope, before=before, after=after, now=timezone.now())
 
 
 def _kind(request: ConsoleRequest) -> Kind:
