@@ -26,7 +26,7 @@ _DETAILS: Final = {
     "duplicate_send": "{:,} messages were taken or delivered twice.",
     "state_conflict": "{:,} messages have final words that contradict each other.",
     "late_event": f"{{:,}} receipts came more than {_HOURS} hours after the last hand-off.",
-    "unsubscribed_but_sent": "{:,} people had unsubscribed before the sending began.",
+    "unsubscribed_but_sent": "{:,} people had unsubscribed before their message was handed over.",
 }
 WITH_MESSAGE: Final = (  # accounts that are reached only by a message row; waiting and cancelled people may have none
     Account.IN_FLIGHT,

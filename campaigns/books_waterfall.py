@@ -1,11 +1,13 @@
 """From planned to delivered in cells: by the domain of the address, or by wave; and the people behind every cell.
 
-A wave is a run of positions, in the order in which people were contacted. Cells of a row always sum to its messages.
+A wave is a run of positions, in the order in which people were contacted: as the sending rules laid them out, else a
+twelfth of the people. Cells of a row always sum to its messages.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, Final, Literal
 
 from audit.models import Break
@@ -57,10 +59,11 @@ def rows(*, scope: Scope, campaign: Campaign, by: By) -> list[Row]:
     """Every message of the campaign in exactly one cell. Reads the job's messages once: ask for it on demand."""
     where = {"environment": scope.environment_id, "job": campaign.job_id}
     if by == "wave":
-        assert campaign.snapshot is not None
-        size = max(1, -(-campaign.snapshot.included // WAVES))
-        found = _grouped(sql.rows("campaigns", "waterfall_by_wave", {**where, "size": size}))
-        return [_wave(number, size, cells) for number, cells in sorted(found.items())]
+        assert campaign.snapshot is not None and campaign.job is not None
+        starts = _starts(campaign.job.pacing.get("waves", ()), campaign.snapshot.included)
+        found = _grouped(sql.rows("campaigns", "waterfall_by_wave", {**where, "starts": starts}))
+        lasts = [start - 1 for start in starts[1:]] + [campaign.snapshot.included]
+        return [_wave(starts[number - 1], lasts[number - 1], cells) for number, cells in sorted(found.items())]
     if by == "variant":
         assert campaign.snapshot is not None
         where |= {"snapshot": campaign.snapshot.pk, "month": campaign.snapshot.taken_month}
@@ -127,8 +130,13 @@ def _message(campaign: Campaign, variant: str | None) -> str:
     return named.get(variant or "", "Erased since")
 
 
-def _wave(number: int, size: int, cells: Mapping[Account, int]) -> Row:
-    first, last = number * size + 1, (number + 1) * size
+def _starts(waves: Sequence[int], included: int) -> list[int]:
+    """The first position of each wave; what the rules leave over is the last one."""
+    sizes = list(waves) or [max(1, -(-included // WAVES))] * (WAVES - 1)
+    return [first for first in (1, *(1 + end for end in accumulate(sizes))) if first <= max(included, 1)]
+
+
+def _wave(first: int, last: int, cells: Mapping[Account, int]) -> Row:
     return _row(f"{first:,} to {last:,}", cells, {"first": str(first), "last": str(last)})
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
+from audit.retention import DAYS_WITHOUT_PLAN
 from lamba_campaigns.lib.canonical import digest
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 from limits import sheets
@@ -42,6 +43,7 @@ class Plan:
     limits: Mapping[str, int | None]  # None is unlimited
     channels: frozenset[str]
     overage: Overage
+    audit_days: int | None  # how long contents of the audit trail are kept; None is for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ def _stored(version: str, expected: str) -> Catalogue:
 def _plan(rank: int, raw: Mapping[str, Any]) -> Plan:
     overage = overage_of(raw["overage"])
     channels = frozenset(raw["channels"])
-    return Plan(raw["id"], raw["name"], rank, Decimal(raw["price"]), raw["limits"], channels, overage)
+    days: int | None = raw.get("audit_days", DAYS_WITHOUT_PLAN)
+    return Plan(raw["id"], raw["name"], rank, Decimal(raw["price"]), raw["limits"], channels, overage, days)
 
 
 def _add_on(raw: Mapping[str, Any]) -> AddOn:

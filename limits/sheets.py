@@ -19,6 +19,7 @@ OVERAGE_KEYS = {
 COUNT_MAX = 10**12
 GRACE_PERCENT_MAX = 1_000
 NAME_LENGTH_MAX = 40
+AUDIT_DAYS_MAX = 36_500
 
 
 def split(file: Any) -> list[Sheet]:
@@ -88,8 +89,8 @@ def _sheet(place: str, sheet: Any) -> Iterator[tuple[str, str]]:
 
 
 def _plan(place: str, plan: Any) -> Iterator[tuple[str, str]]:
-    if not isinstance(plan, dict) or set(plan) != PLAN_KEYS:
-        yield place, f"Say {', '.join(sorted(PLAN_KEYS))}, and nothing else."
+    if not isinstance(plan, dict) or not PLAN_KEYS <= set(plan) <= PLAN_KEYS | {"audit_days"}:
+        yield place, f"Say {', '.join(sorted(PLAN_KEYS))}, perhaps audit_days, and nothing else."
         return
     yield from _names(place, plan, ("id", "name"))
     yield from _money(f"{place}/price", plan["price"])
@@ -102,6 +103,9 @@ def _plan(place: str, plan: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(plan["channels"], list) or not set(map(str, plan["channels"])) <= set(CHANNELS):
         yield f"{place}/channels", f"Use some of: {', '.join(CHANNELS)}."
     yield from overage_problems(f"{place}/overage", plan["overage"])
+    days = plan.get("audit_days")
+    if days is not None and not (is_count(days) and 1 <= days <= AUDIT_DAYS_MAX):
+        yield f"{place}/audit_days", f"Use 1 to {AUDIT_DAYS_MAX:,} days, or null for ever."
 
 
 def overage_problems(place: str, given: Any) -> Iterator[tuple[str, str]]:

@@ -45,18 +45,30 @@ WHERE (said.finals | CASE m.account WHEN 6 THEN 1 WHEN 8 THEN 2 WHEN 9 THEN 4 EL
    OR m.account IN (0, 10) AND said.finals > 0;
 
 -- name: unsubscribed_but_sent
--- People whose newest decision before the sending began was to get nothing, and who were contacted all the same.
+-- People whose newest decision before their own hand-off was to get nothing, and who were contacted all the same. The
+-- hand-off is when the outside first took the message; where nobody told, when its outcome was ours, else when the
+-- sending began. Who never left is not looked at.
 SELECT count(*)
 FROM (
-    SELECT DISTINCT ON (person_id) person_id, action
-    FROM delivery_consentevent
+    SELECT DISTINCT person_id FROM delivery_consentevent
     WHERE environment_id = %(environment)s AND channel = %(channel)s AND topic IN ('', %(topic)s)
-      AND person_id IS NOT NULL AND occurred_at < %(began)s
-      AND action IN ('unsubscribed', 'resubscribed', 'withdrawn', 'consented')
-    ORDER BY person_id, occurred_at DESC, id DESC
-) decided
+      AND person_id IS NOT NULL AND action IN ('unsubscribed', 'withdrawn')
+) gone
 JOIN delivery_message m
-  ON m.environment_id = %(environment)s AND m.person_id = decided.person_id AND m.job_id = %(job)s
+  ON m.environment_id = %(environment)s AND m.person_id = gone.person_id AND m.job_id = %(job)s
+CROSS JOIN LATERAL (
+    SELECT coalesce(min(r.occurred_at), CASE WHEN m.account IN (3, 4) THEN m.settled_at END, %(began)s) AS handed_at
+    FROM delivery_receipt r
+    WHERE r.environment_id = m.environment_id AND r.job_id = m.job_id AND r.position = m.position
+      AND r.type = 'message.accepted'
+) taken
+CROSS JOIN LATERAL (
+    SELECT c.action FROM delivery_consentevent c
+    WHERE c.environment_id = m.environment_id AND c.person_id = m.person_id AND c.channel = %(channel)s
+      AND c.topic IN ('', %(topic)s) AND c.occurred_at < taken.handed_at
+      AND c.action IN ('unsubscribed', 'resubscribed', 'withdrawn', 'consented')
+    ORDER BY c.occurred_at DESC, c.id DESC LIMIT 1
+) decided
 WHERE decided.action IN ('unsubscribed', 'withdrawn') AND m.account IN (3, 4, 5, 6, 7);
 
 -- name: expects_receipts
@@ -82,8 +94,8 @@ FROM delivery_message WHERE environment_id = %(environment)s AND job_id = %(job)
 GROUP BY 1, 2;
 
 -- name: waterfall_by_wave
--- The accounts of a job in runs of positions, in the order in which people were contacted.
-SELECT (position - 1) / %(size)s, account, count(*)
+-- The accounts of a job in runs of positions, in the order in which people were contacted. `starts` are their firsts.
+SELECT width_bucket(position, %(starts)s::int[]), account, count(*)
 FROM delivery_message WHERE environment_id = %(environment)s AND job_id = %(job)s
 GROUP BY 1, 2;
 
@@ -108,7 +120,9 @@ LEFT JOIN LATERAL (
                < max(occurred_at) FILTER (WHERE type = 'message.delivered') AS twice,
            bit_or(CASE type WHEN 'message.delivered' THEN 1 WHEN 'message.rejected' THEN 2
                             WHEN 'message.failed' THEN 4 WHEN 'message.bounced' THEN 8 ELSE 0 END) AS finals,
-           count(*) FILTER (WHERE received_at > %(late_after)s) AS late
+           count(*) FILTER (WHERE received_at > %(late_after)s) AS late,
+           coalesce(min(occurred_at) FILTER (WHERE type = 'message.accepted'),
+                    CASE WHEN m.account IN (3, 4) THEN m.settled_at END, %(began)s) AS handed_at
     FROM delivery_receipt r
     WHERE r.environment_id = m.environment_id AND r.job_id = m.job_id AND r.position = m.position
 ) said ON true
@@ -124,7 +138,7 @@ WHERE m.environment_id = %(environment)s AND m.job_id = %(job)s AND m.position >
         WHEN 'unsubscribed_but_sent' THEN m.account IN (3, 4, 5, 6, 7) AND (
              SELECT c.action FROM delivery_consentevent c
              WHERE c.environment_id = m.environment_id AND c.person_id = m.person_id AND c.channel = %(channel)s
-               AND c.topic IN ('', %(topic)s) AND c.occurred_at < %(began)s
+               AND c.topic IN ('', %(topic)s) AND c.occurred_at < said.handed_at
                AND c.action IN ('unsubscribed', 'resubscribed', 'withdrawn', 'consented')
              ORDER BY c.occurred_at DESC, c.id DESC LIMIT 1) IN ('unsubscribed', 'withdrawn')
         ELSE false END

@@ -21,7 +21,7 @@ from campaigns.models import Campaign
 from campaigns.tests.conftest import MakeDraft, fresh
 from conftest import World
 from delivery import consent, receipts, tokens
-from delivery.models import Message
+from delivery.models import Message, SendJob
 from lamba_campaigns.lib.errors import Invalid
 from projects.scoping import Actor, Scope
 from webhooks.registry import Event
@@ -177,11 +177,15 @@ def test_any_order_and_repetition_gives_one_balance(
     assert keys.count() == keys.values("posting_key").distinct().count()
 
 
-def test_somebody_who_had_unsubscribed_before_is_named(
+def test_somebody_who_had_unsubscribed_before_their_own_hand_off_is_named(
     sent: Campaign, provider: Provider, scope: Scope, now: datetime
 ) -> None:
-    first, second = Message.objects.filter(environment_id=scope.environment_id, job_id=provider.job_id)[:2]
-    for who, told in ((first, now - timedelta(days=1)), (second, now + HOUR)):
+    """The first left before the sending, the second after it, the third between its beginning and their hand-off."""
+    rows = Message.objects.filter(environment_id=scope.environment_id, job_id=provider.job_id).order_by("position")
+    first, second, third = rows[:3]
+    provider.say(third.position, "accepted", now + 2 * HOUR)
+    provider.deliver(random.Random(1), repeat=0)
+    for who, told in ((first, now - timedelta(days=1)), (second, now + HOUR), (third, now + HOUR)):
         with transaction.atomic():
             consent.unsubscribe(
                 scope=scope,
@@ -193,7 +197,12 @@ def test_somebody_who_had_unsubscribed_before_is_named(
                 occurred_at=told,
                 now=now + HOUR,
             )
-    assert review(sent, scope, now + 2 * HOUR) == {("unsubscribed_but_sent", "consent"): 1}
+    assert review(sent, scope, now + 3 * HOUR) == {("unsubscribed_but_sent", "consent"): 2}
+    difference = Break.objects.within(scope).get()
+    people = books_waterfall.people_of_break(
+        scope=scope, campaign=fresh(sent), difference=difference, after=0, size=9, now=now + 3 * HOUR
+    )
+    assert [each.position for each in people] == [first.position, third.position]
 
 
 def csv_of(provider: Provider, words: dict[int, str]) -> str:
@@ -334,6 +343,12 @@ def test_the_books_by_rest(sent: Campaign, api: Callable[..., Any], world: World
         assert [each["pointer"] for each in refused.json()["errors"]] == ["#/counts", "#/csv"], refused.content
     assert api().post(f"{base}/reports", {"counts": {"lost": 1}}, format="json").status_code == 422
     assert api(world.stranger).get(f"{base}/statement").status_code == 404
+
+
+def test_the_waves_are_those_of_the_sending_rules(sent: Campaign, scope: Scope) -> None:
+    SendJob.objects.within(scope).filter(pk=sent.job_id).update(pacing={"waves": [10, 50]})
+    rows = books_waterfall.rows(scope=scope, campaign=fresh(sent), by="wave")
+    assert [(row.label, row.messages) for row in rows] == [("1 to 10", 10), ("11 to 60", 50), (f"61 to {PEOPLE}", 60)]
 
 
 @pytest.mark.parametrize("by", ["domain", "wave"])

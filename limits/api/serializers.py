@@ -91,6 +91,9 @@ class PlanResponse(serializers.Serializer[Any]):
     price = MoneyResponse(help_text="Per month.")
     limits = serializers.DictField(child=serializers.IntegerField(allow_null=True))
     channels = serializers.ListField(child=serializers.CharField())
+    auditDays = serializers.IntegerField(
+        allow_null=True, help_text="How long contents of the audit trail are kept; null is for ever."
+    )
     overage = OverageResponse()
 
 
@@ -181,6 +184,7 @@ def plan_json(plan: Plan, currency: str) -> dict[str, Any]:
         "price": {"amount": f"{plan.price:.2f}", "currency": currency},
         "limits": dict(plan.limits),
         "channels": sorted(plan.channels),
+        "auditDays": plan.audit_days,
         "overage": {
             "policy": overage.policy,
             "cap": overage.cap,

@@ -184,7 +184,7 @@ class EventTypes(RestView):
 def _one_of(request: Request, name: str, known: Sequence[str]) -> str | None:
     text: str | None = request.query_params.get(name)
     if text is not None and text not in known:
-        raise bad_query(name, f"{text[:40]!r} is no {name} here.", f"Use one of {', '.join(known)}.")
+        raise bad_query(name, f"{name} can't be {text[:40]!r}.", f"Use one of {', '.join(known)}.")
     return text
 
 
