@@ -156,12 +156,6 @@ def uses(*, scope: Scope, part: Part) -> list[PartUse]:
     return list(rows.select_related("part_version", "template_version__template").order_by("-pk")[:USES_SHOWN])
 
 
-def layout_names(*, scope: Scope) -> list[str]:
-    """What a template can choose from."""
-    rows = Part.objects.within(scope).filter(kind="layout", status="active", latest_number__gt=0)
-    return list(rows.order_by("name").values_list("name", flat=True))
-
-
 def as_content(kind: str, body: str) -> rendering.Content:
     """The part as a message of its own: a layout around a sample, a snippet as the body."""
     if kind == Part.Kind.LAYOUT:

@@ -1,6 +1,6 @@
 """A message as one real person would get it. Nothing is sent, counted or stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ from audiences import people
 from audiences.models import Person
 from campaigns import brief_previews, templates
 from campaigns.brief_previews import BriefPreview
+from campaigns.models import PartVersion
 from campaigns.templates import Message
 from delivery import linting, locales, rendering
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
@@ -40,6 +41,7 @@ class Preview:
     locale: str  # the variant that this person reads; empty is the message itself
     problems: tuple[linting.Problem, ...]
     brief: BriefPreview  # the same message on the channels without a mail layout
+    sender: str  # `Acme <hello@acme.example>`; empty while nobody set it
 
     @property
     def errors(self) -> list[linting.Problem]:
@@ -72,14 +74,22 @@ class Preview:
         }
 
 
-def preview(*, scope: Scope, message: Message, person_id: str | None) -> Preview:
+def preview(
+    *,
+    scope: Scope,
+    message: Message,
+    person_id: str | None,
+    library: Sequence[PartVersion] | None = None,
+    known: Sequence[Person] = (),
+) -> Preview:
     """Render `message` for a person of this environment (our id or the external one), or for a sample person.
 
-    A message that can't be read has problems and no body. Unknown variables stand out as ⟨name⟩.
+    A message that can't be read has problems and no body. Unknown variables stand out as ⟨name⟩. `library` and `known`
+    are the newest parts and a few people, where the caller has them already.
     """
-    person = _person(scope, person_id)
+    person = next((each for each in known if person_id in (None, each.public_id)), None) or _person(scope, person_id)
     fields: Mapping[str, Any] = people.merge_fields(person) if person else {"person": _STAND_IN}
-    checked = templates.check(scope=scope, message=message, fields=fields if person else None)
+    checked = templates.check(scope=scope, message=message, fields=fields if person else None, library=library)
     content = checked.content
     shown = _render(content, fields)
     short = brief_previews.of(
@@ -96,6 +106,7 @@ def preview(*, scope: Scope, message: Message, person_id: str | None) -> Preview
         locale=locale,
         problems=checked.problems,
         brief=short,
+        sender=f"{content.from_name} <{content.from_address}>" if content.from_address else "",
     )
 
 

@@ -1,7 +1,7 @@
 """A message with its parts in place: a draft takes the newest of each, a published version those that it holds."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -43,10 +43,12 @@ class Resolved:
         return replace(problem, line=line, column=column, detail=detail)
 
 
-def resolve(*, scope: Scope, message: Message | TemplateVersion) -> Resolved:
+def resolve(
+    *, scope: Scope, message: Message | TemplateVersion, library: Sequence[PartVersion] | None = None
+) -> Resolved:
     """Every text of the message with its snippets in place, and the source of its layout."""
     found = Resolved(sources=dict(_sources(message)))
-    parts = _parts(scope, message, found.sources.values())
+    parts = _parts(scope, message, found.sources.values()) if library is None else library
     known = {part.part.name: part.body for part in parts if part.part.kind == Part.Kind.SNIPPET}
     used = set[str]()
     for pointer, source in found.sources.items():
@@ -103,7 +105,7 @@ def _sources(message: Message | TemplateVersion) -> Iterable[tuple[str, str]]:
             yield f"#/variants/{locale}/{name}", words.get(name, "")
 
 
-def _parts(scope: Scope, message: Message | TemplateVersion, sources: Iterable[str]) -> list[PartVersion]:
+def _parts(scope: Scope, message: Message | TemplateVersion, sources: Iterable[str]) -> Sequence[PartVersion]:
     if not message.layout and not any(map(names_parts, sources)):
         return []
     if isinstance(message, TemplateVersion):

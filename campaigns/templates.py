@@ -155,9 +155,18 @@ class Checked:
     parts: tuple[PartVersion, ...]
 
 
-def check(*, scope: Scope, message: Message | TemplateVersion, fields: Mapping[str, Any] | None = None) -> Checked:
-    """Errors and warnings, in the order of the text. It is filled with `fields`, or for a sample without traits."""
-    resolved = resolving.resolve(scope=scope, message=message)
+def check(
+    *,
+    scope: Scope,
+    message: Message | TemplateVersion,
+    fields: Mapping[str, Any] | None = None,
+    library: Sequence[PartVersion] | None = None,
+) -> Checked:
+    """Errors and warnings, in the order of the text. It is filled with `fields`, or for a sample without traits.
+
+    `library` are the newest parts, where the caller knows them already.
+    """
+    resolved = resolving.resolve(scope=scope, message=message, library=library)
     content = _content(scope, message, resolved)
     incomplete = {each.pointer for each in resolved.problems}
     found = linting.lint(content, KNOWN_FIELDS, fields)
@@ -203,17 +212,12 @@ def latest(*, scope: Scope, template: Template) -> TemplateVersion | None:
     return found
 
 
-def versions(*, scope: Scope, template: Template) -> Sequence[TemplateVersion]:
-    """Newest first."""
-    return list(TemplateVersion.objects.within(scope).filter(template=template).order_by("-number"))
-
-
-def current(*, scope: Scope, template: Template) -> Message:
-    """What the editor opens: the draft where there is one, else the newest version."""
+def current(*, scope: Scope, template: Template, newest: TemplateVersion | None = None) -> Message:
+    """What the editor opens: the draft where there is one, else the newest version (looked up unless given)."""
     if template.draft_saved_at is not None:
         draft = (template.draft_subject, template.draft_preheader, template.draft_body, template.draft_text)
         return Message(*draft, template.draft_variants, template.draft_format, template.draft_layout)
-    newest = latest(scope=scope, template=template)
+    newest = newest or latest(scope=scope, template=template)
     if newest is None:
         return Message("", "", "")
     return message_of(newest)

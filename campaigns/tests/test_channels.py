@@ -14,8 +14,9 @@ from audiences import facts
 from audiences.models import Person
 from audit import ledger
 from campaigns import drafts, launch, preflight
+from campaigns.message import Message
 from campaigns.models import Campaign
-from campaigns.tests.conftest import MakeDraft, fresh
+from campaigns.tests.conftest import MakeDraft, MakeTemplate, fresh
 from delivery import connections, tokens, topics
 from delivery.models import InboxItem
 from delivery.tests.stations import Call, Station, running
@@ -94,6 +95,37 @@ def test_a_campaign_on_another_channel_goes_from_draft_to_closed_books(
     assert reached == {"in_app": 0, "webhook": 0, "sms": 0} | {channel: 3}
 
 
+@pytest.mark.parametrize("channel", ["in_app", "webhook", "sms"])
+def test_another_channel_speaks_the_language_of_each_reader(
+    scope: Scope, actor: Actor, now: datetime, make_draft: MakeDraft, make_template: MakeTemplate,
+    launch_it: Callable[..., Campaign], send_it: Callable[..., Campaign], outside: Station, channel: str,
+) -> None:  # fmt: skip
+    connect(scope, actor, now, outside)
+    draft = make_draft(people=4, channel=channel)
+    agree(scope, channel, now)
+    words = {"de": {"subject": "Titel", "body": "Hallo"}, "de-CH": {"subject": "Titel", "body": "Grüezi"}}
+    version = make_template("Many", Message("Title", "", "Hello", variants=words)).versions.within(scope).get()
+    Campaign.objects.within(scope).filter(pk=draft.pk).update(template_version=version)
+    for external_id, locale in (("u1", "de-CH"), ("u2", "de_AT"), ("u3", "fr")):
+        Person.objects.within(scope).filter(external_id=external_id).update(locale=locale)
+    if channel == "sms":
+        with transaction.atomic():
+            subscriptions.add_add_on(scope=scope, actor=actor, sku="sms", quantity=1, now=now - timedelta(minutes=1))
+
+    assert send_it(launch_it(fresh(draft))).state == "completed"
+
+    said = {
+        "in_app": lambda: InboxItem.objects.values_list("text", flat=True),
+        "webhook": lambda: [
+            each["text"] for call in outside.calls if call.path == "/in" for each in json.loads(call.body)["messages"]
+        ],
+        "sms": lambda: [
+            parse_qs(call.body.decode())["Body"][0] for call in outside.calls if call.path.endswith("Messages.json")
+        ],
+    }[channel]()
+    assert sorted(said) == ["Grüezi", "Hallo", "Hello"]
+
+
 def test_without_the_add_on_an_sms_campaign_is_a_402_with_its_remedy_and_nothing_moves(
     scope: Scope, actor: Actor, now: datetime, make_draft: MakeDraft, outside: Station
 ) -> None:
@@ -126,6 +158,22 @@ def test_a_channel_without_a_connection_blocks_the_launch_and_says_where_to_go(
         assert [(fix.kind, fix.to["section"]) for fix in found.fixes] == [("settings", "channels"), ("edit", "channel")]
 
 
+def test_a_topic_that_must_be_asked_for_goes_to_nobody_else(
+    scope: Scope, actor: Actor, now: datetime, make_draft: MakeDraft, launch_it: Callable[..., Campaign]
+) -> None:
+    beta = topics.create(scope=scope, actor=actor, slug="beta", name="Beta", description="", opt_in=True, now=now)
+    draft = make_draft(people=4, topic="beta")
+    people = list(Person.objects.within(scope).order_by("pk").values_list("pk", flat=True))
+    with transaction.atomic():
+        for wanted, chosen in ((True, people[:2]), (False, people[2:3])):
+            topics.choose(scope=scope, topic=beta, channel="email", person_ids=chosen, wanted=wanted, decided_at=now)
+    counted = preflight.report(scope=scope, campaign=draft, at=now, now=now)
+    assert counted.audience_count == 2
+    taken = launch_it(draft).snapshot
+    assert taken is not None and (taken.included, taken.excluded_counts) == (2, {"no_consent": 1, "unsubscribed": 1})
+    assert taken.exclusions == {"topic": "beta"}
+
+
 def test_a_campaign_about_a_topic_leaves_out_who_declined_it_before_the_hand_off(
     scope: Scope, actor: Actor, now: datetime, make_draft: MakeDraft, launch_it: Callable[..., Campaign],
     send_it: Callable[..., Campaign], client: Client,
@@ -143,6 +191,9 @@ def test_a_campaign_about_a_topic_leaves_out_who_declined_it_before_the_hand_off
     balance = ledger.balance(scope=scope, job_id=done.job_id or 0)
     assert {name: count for name, count in balance.accounts.items() if count} == {"excluded": 1, "accepted": 2}
     assert balance.excluded_by_reason == {"late:unsubscribed": 1}
+    again = launch_it(make_draft("Another", topic="news"))
+    assert again.snapshot is not None and again.snapshot.excluded_counts == {"unsubscribed": 1}
+    assert launch_it(make_draft("About nothing")).snapshot.excluded_counts == {}  # type: ignore[union-attr]
     with pytest.raises(Invalid) as refused:
         make_draft(topic="nothing")
     assert refused.value.problems[0].pointer == "#/topic"

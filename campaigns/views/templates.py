@@ -1,6 +1,7 @@
 """Console pages of templates: the list, the editor with its live preview, versions side by side."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.core.cache import cache
@@ -10,12 +11,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from audiences import people
-from campaigns import comparing, parts, previews, promotion, resolving, seeds, templates, trials
+from audiences.models import Person
+from campaigns import comparing, opening, previews, promotion, resolving, seeds, templates
 from campaigns.forms import TemplateForm
-from campaigns.models import Campaign, Template
+from campaigns.models import Campaign, Part, PartVersion, Template
 from campaigns.models.template import Format
 from campaigns.templates import Message
-from campaigns.views import pages
 from campaigns.views.campaigns import url_of_other, version_of
 from delivery import locales
 from lamba_campaigns.lib.errors import DomainError, Invalid, NotFound
@@ -64,16 +65,17 @@ def template_list(request: ConsoleRequest) -> HttpResponseBase:
 
 @console_view(get="templates.write", post="templates.write")
 def template_new(request: ConsoleRequest) -> HttpResponseBase:
+    library = resolving.newest(scope=request.scope)
     if request.method != "POST":
         given = {"subject": STARTER.subject, "body": STARTER.body, "name": ""}
-        form = TemplateForm(initial=given, layouts=_layouts(request))
-        return _editor(request, form, None, STARTER)
-    form = TemplateForm(request.POST, layouts=_layouts(request))
+        form = TemplateForm(initial=given, layouts=_layouts(library))
+        return _editor(request, form, None, STARTER, library)
+    form = TemplateForm(request.POST, layouts=_layouts(library))
     message = _message(form)
     if "preview" in request.POST:
-        return _result(request, form, message)
+        return _result(request, form, message, library)
     if not form.is_valid():
-        return _editor(request, form, None, message, status=422)
+        return _editor(request, form, None, message, library, status=422)
     try:
         made = templates.create(
             scope=request.scope,
@@ -85,9 +87,9 @@ def template_new(request: ConsoleRequest) -> HttpResponseBase:
         )
     except Invalid as refusal:
         form.take(refusal)
-        return _editor(request, form, None, message, status=422)
+        return _editor(request, form, None, message, library, status=422)
     except DomainError as refusal:
-        return _editor(request, form, None, message, problem=refusal, status=refusal.status)
+        return _editor(request, form, None, message, library, problem=refusal, status=refusal.status)
     notify(request, f"{made.name} v1 is published." if made.latest_number else "Draft saved.")
     return HttpResponseRedirect(url(request.scope, "template-detail", made.public_id))
 
@@ -95,27 +97,30 @@ def template_new(request: ConsoleRequest) -> HttpResponseBase:
 @console_view(get="console.read", post="templates.write")
 def template_detail(request: ConsoleRequest, template: str) -> HttpResponseBase:
     """The editor. Its buttons say what they do: preview, save, publish, archive."""
-    found = templates.find(scope=request.scope, template_id=template)
+    opened, library = (
+        opening.opened(scope=request.scope, template_id=template),
+        resolving.newest(scope=request.scope),
+    )
+    found, whole = opened.template, opened.message(request.scope)
     if request.method != "POST":
-        whole, locale = templates.current(scope=request.scope, template=found), _locale(request.GET)
+        locale = _locale(request.GET)
         message = whole.in_locale(locale)
         given = {"name": found.name, "locale": locale, "person": request.GET.get("person", "")}
-        form = TemplateForm(initial=given | _as_initial(message), layouts=_layouts(request))
-        return _editor(request, form, found, message, whole=whole)
-    form = TemplateForm(request.POST, layouts=_layouts(request))
+        form = TemplateForm(initial=given | _as_initial(message), layouts=_layouts(library))
+        return _editor(request, form, opened, message, library)
+    form = TemplateForm(request.POST, layouts=_layouts(library))
     message, locale = _message(form), _locale(request.POST)
     if "preview" in request.POST:
-        return _result(request, form, message)
+        return _result(request, form, message, library)
     if not form.is_valid():
-        return _editor(request, form, found, message, status=422)
-    whole = templates.current(scope=request.scope, template=found)
+        return _editor(request, form, opened, message, library, status=422)
     try:
         said = _change(request, form, found, whole.with_locale(locale, None if "drop" in request.POST else message))
     except Invalid as refusal:
         form.take(refusal)
-        return _editor(request, form, found, message, status=422)
+        return _editor(request, form, opened, message, library, status=422)
     except DomainError as refusal:
-        return _editor(request, form, found, message, problem=refusal, status=refusal.status)
+        return _editor(request, form, opened, message, library, problem=refusal, status=refusal.status)
     notify(request, said)
     if "archive" in request.POST:
         return HttpResponseRedirect(url(request.scope, "template-list"))
@@ -143,8 +148,8 @@ def template_frame(request: ConsoleRequest, token: str) -> HttpResponseBase:
 @console_view(get="console.read")
 def template_version(request: ConsoleRequest, template: str, number: int) -> HttpResponseBase:
     """One version beside the one before it, or beside the one that `with` names."""
-    found = templates.find(scope=request.scope, template_id=template)
-    rows = {row.number: row for row in templates.versions(scope=request.scope, template=found)}
+    opened = opening.opened(scope=request.scope, template_id=template)
+    found, rows = opened.template, {row.number: row for row in opened.versions}
     if number not in rows:
         raise NotFound(f"{found.name} has no version {number}.")
     asked = request.GET.get("with", "")
@@ -194,35 +199,35 @@ def _change(request: ConsoleRequest, form: TemplateForm, found: Template, messag
 def _editor(
     request: ConsoleRequest,
     form: TemplateForm,
-    template: Template | None,
+    opened: opening.Opened | None,
     message: Message,
+    library: Sequence[PartVersion],
     *,
-    whole: Message | None = None,
     problem: DomainError | None = None,
     status: int = 200,
 ) -> HttpResponse:
     may_see = request.access.may("people.read")
-    shown = _preview(request, message, str(form["person"].value() or "")) if may_see else None
+    template = opened.template if opened else None
+    people_known = previews.sample_people(scope=request.scope) if may_see else []
+    shown = _preview(request, message, str(form["person"].value() or ""), library, people_known) if may_see else None
+    whole = opened.message(request.scope) if opened else message
     context = {
         "nav": "templates",
         "form": form,
         "template": template,
         "message": message,
-        **_languages(
-            request, str(form["locale"].value() or ""), template, (whole or _whole(request, template) or message)
-        ),
+        **_languages(request, str(form["locale"].value() or ""), template, whole),
         "fields": people.FIELDS,
-        "people": previews.sample_people(scope=request.scope) if may_see else [],
+        "people": people_known,
         "preview": shown,
         "frame_url": keep_frame(request, shown.html) if shown else "",
-        "sender": pages.sender_of(request.scope),
-        "versions": templates.versions(scope=request.scope, template=template)[:8] if template else [],
-        "used_by": _used_by(request, [template]).get(template.pk, 0) if template else 0,
+        "versions": opened.versions[:8] if opened else [],
+        "used_by": opened.campaigns if opened else 0,
         "next_number": template.latest_number + 1 if template else 1,
         "next_label": str(template.latest_number + 1 if template else 1),
         "latest_label": str(template.latest_number if template else 0),
         "seed_lists": seeds.lists(scope=request.scope) if template else [],
-        "own_address": next(iter(trials.own_address(request.actor)), "") if template else "",
+        "own_address": request.user.email if template else "",
         "writes": request.access.may("templates.write") and not (template and template.status == "archived"),
         "problem": problem,
     }
@@ -240,28 +245,28 @@ def _languages(request: ConsoleRequest, locale: str, template: Template | None, 
     return {"locale": locale, "languages": found, "language_tabs": tabs}
 
 
-def _whole(request: ConsoleRequest, template: Template | None) -> Message | None:
-    return templates.current(scope=request.scope, template=template) if template else None
-
-
-def _result(request: ConsoleRequest, form: TemplateForm, message: Message) -> HttpResponse:
+def _result(
+    request: ConsoleRequest, form: TemplateForm, message: Message, library: Sequence[PartVersion]
+) -> HttpResponse:
     """The preview beside the text, while somebody types."""
     request.access.require("people.read")
     form.is_valid()
-    shown = _preview(request, message, form.data.get("person", ""))
+    shown = _preview(request, message, form.data.get("person", ""), library, ())
     context = {
         "preview": shown,
         "frame_url": keep_frame(request, shown.html) if shown else "",
-        "sender": pages.sender_of(request.scope),
     }
     return page(request, "campaigns/_result.html", context)
 
 
-def _preview(request: ConsoleRequest, message: Message, person: str) -> previews.Preview | None:
+def _preview(
+    request: ConsoleRequest, message: Message, person: str, library: Sequence[PartVersion], known: Sequence[Person]
+) -> previews.Preview:
+    given: dict[str, Any] = {"scope": request.scope, "message": message, "library": library, "known": known}
     try:
-        return previews.preview(scope=request.scope, message=message, person_id=person or None)
+        return previews.preview(person_id=person or None, **given)
     except Invalid:
-        return previews.preview(scope=request.scope, message=message, person_id=None)
+        return previews.preview(person_id=None, **given)
 
 
 def keep_frame(request: HttpRequest, html: str) -> str:
@@ -291,8 +296,8 @@ def _as_initial(message: Message) -> dict[str, str]:
     return {name: getattr(message, name) for name in (*templates.TEXTS, "format", "layout")}
 
 
-def _layouts(request: ConsoleRequest) -> list[str]:
-    return parts.layout_names(scope=request.scope)
+def _layouts(library: Sequence[PartVersion]) -> list[str]:
+    return [each.part.name for each in library if each.part.kind == Part.Kind.LAYOUT]
 
 
 def _used_by(request: ConsoleRequest, rows: list[Template]) -> dict[int, int]:
