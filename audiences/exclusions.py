@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from psycopg import sql as compose
 
@@ -34,14 +34,17 @@ class FrequencyCap:
 
 @dataclass(frozen=True, slots=True)
 class Exclusions:
-    """What a campaign adds to the reasons of consent. `hold_out` in basis points; `segments` by their slugs."""
+    """What a campaign adds to the reasons of consent. `hold_out` in basis points; `segments` and `topic` by slug."""
 
     frequency_cap: FrequencyCap | None = None
     hold_out: int = 0
     segments: tuple[str, ...] = ()
+    topic: str = (
+        ""  # who said no to it is unsubscribed; who never said yes to one that must be asked for has not agreed
+    )
 
     def __bool__(self) -> bool:
-        return bool(self.frequency_cap or self.hold_out or self.segments)
+        return bool(self.frequency_cap or self.hold_out or self.segments or self.topic)
 
     def as_json(self) -> dict[str, Any]:
         """Only what is asked for; {} where nothing is."""
@@ -52,6 +55,8 @@ class Exclusions:
             found["holdOutPoints"] = self.hold_out
         if self.segments:
             found["excludedSegments"] = list(self.segments)
+        if self.topic:
+            found["topic"] = self.topic
         return found
 
     @classmethod
@@ -61,10 +66,17 @@ class Exclusions:
             FrequencyCap(cap["messages"], cap["days"]) if cap else None,
             given.get("holdOutPoints", 0),
             tuple(given.get("excludedSegments", ())),
+            given.get("topic", ""),
         )
 
 
 NOTHING: Final = Exclusions()
+_topics: dict[str, LiteralString] = {}  # conditions over f.person_id, %(environment)s, %(channel)s and %(topic)s
+
+
+def register_topics(*, refused: LiteralString, never_asked_for: LiteralString) -> None:
+    """How to ask who does not want a topic. The app that keeps people's choices says it once, when it starts."""
+    _topics.update(refused=refused, never_asked_for=never_asked_for)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +91,13 @@ def parts(exclusions: Exclusions, *, salt: str, vocabulary: Vocabulary, now: dat
     """The pieces of SQL. What is not asked for costs nothing: it is the constant FALSE."""
     no, empty = compose.SQL("FALSE"), compose.SQL("")
     pieces: dict[str, compose.Composable] = {
-        "history": empty, "joins": empty, "capped": no, "held_out": no, "listed": no
+        "history": empty, "joins": empty, "capped": no, "held_out": no, "listed": no, "refused": no,
+        "never_asked_for": no,
     }  # fmt: skip
     params: dict[str, Any] = {}
+    if exclusions.topic:
+        pieces |= {name: compose.SQL(condition) for name, condition in _topics.items()}
+        params["topic"] = exclusions.topic
     if exclusions.frequency_cap:
         pieces["history"] = compose.SQL(statement("audiences", "capped"))
         pieces["joins"] = compose.SQL("\n    LEFT JOIN capped AS c ON c.person_id = m.person_id")

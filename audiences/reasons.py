@@ -40,7 +40,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "invalid_address": "The address can't be delivered to: it is not well formed.",
     "duplicate_address": "Another person of this audience has the same address and is kept.",
     "no_consent": "The person has not agreed to be contacted by this channel.",
-    "unsubscribed": "The person unsubscribed from this channel.",
+    "unsubscribed": "The person unsubscribed from this channel, or from the topic of the campaign.",
     "suppressed": "Sending is blocked after a bounce, a complaint or by an operator.",
     "frequency_cap": "The person was contacted as often as is allowed.",
     "held_out": "The person is in the hold-out group.",

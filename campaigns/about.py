@@ -39,14 +39,14 @@ def resolve_about(
             problems.append(
                 FieldProblem(f"#/{name}", "channel", "Only mail is tracked; other channels tell it anyway.")
             )
-    return {"topic": _topic(scope, topic, problems), "track_opens": track_opens, "track_clicks": track_clicks}
+    return {"topic": topic_named(scope, topic, problems), "track_opens": track_opens, "track_clicks": track_clicks}
 
 
 def topic_choices(scope: Scope) -> list[tuple[str, str]]:
     return [("", "No topic"), *((topic.slug, topic.name) for topic in topics.offered(scope=scope))]
 
 
-def _topic(scope: Scope, slug: str | None, problems: list[FieldProblem]) -> Topic | None:
+def topic_named(scope: Scope, slug: str | None, problems: list[FieldProblem]) -> Topic | None:
     if not slug:
         return None
     try:

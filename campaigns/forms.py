@@ -226,6 +226,7 @@ class SetupForm(PacingFields):
             template_version=_version(self.scope, values["template"]),
             split_version=_version(self.scope, values["split_template"]),
             split_percent=values["split_percent"],
+            topic=about.topic_named(self.scope, values["topic"], []),
             audience=_audience(self.scope, values["audience"]),
             scheduled_at=values["scheduled_at"],
             time_zone=values["time_zone"] or self.scope.time_zone,
@@ -262,6 +263,7 @@ class SetupForm(PacingFields):
             "accept_overage",
             "split_template",
             "split_percent",
+            "topic",
         )
         names += ("cap_messages", "cap_days", "hold_out_percent", "excluded_segments", *NAMES)
         found = {

@@ -14,10 +14,9 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from audiences import snapshot
-from audiences.exclusions import Exclusions
 from audiences.models import Snapshot
 from audit import refusals
-from campaigns import drafts, holds, lifecycle, pacing, preflight, schedule, splitting
+from campaigns import drafts, holds, leaving_out, lifecycle, pacing, preflight, schedule, splitting
 from campaigns.lifecycle import WrongState
 from campaigns.models import Campaign, State
 from delivery import jobs
@@ -303,7 +302,7 @@ def _freeze(scope: Scope, campaign: Campaign, now: datetime) -> Snapshot:
         fields=splitting.fields_of(campaign),
         purpose=holds.purpose(campaign),
         now=now,
-        exclusions=Exclusions.from_json(campaign.exclusions),
+        exclusions=leaving_out.of(campaign),
         salt=campaign.public_id,
         split=splitting.points_of(campaign),
         still_wanted=lambda: _is_launching(scope, campaign),

@@ -1,6 +1,7 @@
 """Whom a campaign leaves out of its audience, as drafts, forms and REST say it. `audiences.exclusions` does it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from audiences.exclusions import CAP_DAYS_MAX, CAP_MESSAGES_MAX, SEGMENTS_MAX, Exclusions, FrequencyCap
@@ -10,6 +11,12 @@ from lamba_campaigns.lib.errors import FieldProblem
 from projects.scoping import Scope
 
 HOLD_OUT_PERCENT_MAX: Final = 90
+
+
+def of(campaign: Campaign) -> Exclusions:
+    """Whom it leaves out, those who do not want its topic included."""
+    found = Exclusions.from_json(campaign.exclusions)
+    return replace(found, topic=campaign.topic.slug) if campaign.topic else found
 
 
 def exclusions_of(campaign: Campaign) -> dict[str, Any]:

@@ -9,10 +9,9 @@ from typing import Any, Final, Literal
 from django.conf import settings
 
 from audiences import preview
-from audiences.exclusions import Exclusions
 from audiences.models import AudienceVersion, Person
 from audiences.rules.parse import parse
-from campaigns import holds, lifecycle, listing, pacing, schedule, setup_checks
+from campaigns import holds, leaving_out, lifecycle, listing, pacing, schedule, setup_checks
 from campaigns.checks import Check, Fix, Meter
 from campaigns.models import Campaign, State
 from lamba_campaigns.lib.errors import DomainError, FieldProblem
@@ -246,7 +245,7 @@ def _count(scope: Scope, version: AudienceVersion, campaign: Campaign, now: date
         channel=campaign.channel,
         now=now,
         with_people=False,
-        exclusions=Exclusions.from_json(campaign.exclusions),
+        exclusions=leaving_out.of(campaign),
         salt=campaign.public_id,
     )
 

@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from audiences import turns
-from audiences.exclusions import Exclusions
 from audiences.models import AudienceVersion
 from audiences.rules.parse import parse
 from audiences.turns import Turns
-from campaigns import pacing
+from campaigns import leaving_out, pacing
 from campaigns.models import Campaign
 from delivery.pacing import forecast as plan
 from delivery.pacing import remaining
@@ -108,7 +107,7 @@ def _audience(scope: Scope, campaign: Campaign, domains: tuple[str, ...], at: da
         domains=domains,
         at=at,
         now=now,
-        exclusions=Exclusions.from_json(campaign.exclusions),
+        exclusions=leaving_out.of(campaign),
         salt=campaign.public_id,
     )
 

@@ -5,4 +5,12 @@ class DeliveryConfig(AppConfig):
     name = "delivery"
 
     def ready(self) -> None:
-        from delivery import esp_receipts, handlers, pages  # noqa: F401 - registers receipts, navigation and states
+        from audiences import exclusions
+        from delivery import esp_receipts, handlers, pages, receipts_rebuild  # noqa: F401 - registers receipts, navigation and states
+        from lamba_campaigns.lib.sql import statement
+
+        exclusions.register_topics(
+            refused=statement("delivery", "topic_refused"),
+            never_asked_for=statement("delivery", "topic_never_asked_for"),
+        )
+        receipts_rebuild.register()

@@ -29,8 +29,8 @@ WITH {history}matched AS MATERIALIZED (
             ELSE 0
         END AS early,
         CASE
-            WHEN f.consent_mask & %(channel)s = 0 THEN 5
-            WHEN f.unsubscribed_mask & %(channel)s <> 0 THEN 6
+            WHEN f.consent_mask & %(channel)s = 0 OR {never_asked_for} THEN 5
+            WHEN f.unsubscribed_mask & %(channel)s <> 0 OR {refused} THEN 6
             WHEN f.suppressed_mask & %(channel)s <> 0 THEN 7
             ELSE 0
         END AS late

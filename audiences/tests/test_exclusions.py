@@ -148,7 +148,7 @@ def test_draws_are_even_and_independent() -> None:
 
 
 def test_exclusions_survive_their_json() -> None:
-    whole = Exclusions(FrequencyCap(2, 7), 500, ("a", "b"))
+    whole = Exclusions(FrequencyCap(2, 7), 500, ("a", "b"), "news")
     assert Exclusions.from_json(whole.as_json()) == whole
     assert Exclusions.from_json({}) == exclusions.NOTHING
     assert not exclusions.NOTHING and exclusions.NOTHING.as_json() == {}
@@ -230,7 +230,10 @@ def test_a_freeze_tells_others_how_many_are_written_and_nothing_of_it_stays(
 
     def look() -> None:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT objid::bigint FROM pg_locks WHERE classid = 1095127639 ORDER BY objid::bigint")
+            cursor.execute(
+                "SELECT objid::bigint FROM pg_locks JOIN pg_database AS d ON d.oid = database"
+                " WHERE classid = 1095127639 AND d.datname = current_database() ORDER BY objid::bigint"
+            )
             seen.extend(row[0] for row in cursor.fetchall())
         seen.append(snapshot.progress(scope=scope, purpose="p"))
         seen.append(snapshot.progress(scope=scope, purpose="another"))

@@ -114,15 +114,12 @@ def test_another_channel_speaks_the_language_of_each_reader(
 
     assert send_it(launch_it(fresh(draft))).state == "completed"
 
-    said = {
-        "in_app": lambda: InboxItem.objects.values_list("text", flat=True),
-        "webhook": lambda: [
-            each["text"] for call in outside.calls if call.path == "/in" for each in json.loads(call.body)["messages"]
-        ],
-        "sms": lambda: [
-            parse_qs(call.body.decode())["Body"][0] for call in outside.calls if call.path.endswith("Messages.json")
-        ],
-    }[channel]()
+    said = list(InboxItem.objects.values_list("text", flat=True))
+    for call in outside.calls:
+        if call.path == "/in":
+            said += [each["text"] for each in json.loads(call.body)["messages"]]
+        else:
+            said.append(parse_qs(call.body.decode())["Body"][0])
     assert sorted(said) == ["Grüezi", "Hallo", "Hello"]
 
 
