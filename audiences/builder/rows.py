@@ -57,7 +57,8 @@ class Row:
     @property
     def is_tall(self) -> bool:
         """Whether the row has a second line."""
-        return bool(self.problem or self.widget == "lines" or (self.condition and self.condition.field == TRAIT))
+        second_line = self.widget in ("lines", "campaign_days")
+        return bool(self.problem or second_line or (self.condition and self.condition.field == TRAIT))
 
     @property
     def lines(self) -> str:
@@ -147,6 +148,8 @@ def _widget(asked: fields.Field, chosen: Operator, has_choices: bool) -> str:
 
 
 def _unit(asked: fields.Field, chosen: Operator) -> str:
+    if chosen.takes == "campaign_days":
+        return "days"
     if chosen.takes == "days":
         return "days ago" if chosen.key == "more_than_ago" else "days"
     return asked.unit
