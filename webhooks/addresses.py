@@ -1,6 +1,7 @@
 """Where we may send: never into our own network. Checked when an endpoint is saved and again when bytes leave."""
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -9,6 +10,8 @@ from lamba_campaigns.lib.errors import FieldProblem, Invalid
 from projects.scoping import Scope
 
 PORTS = (443, 8443)
+SCHEMES = ("http", "https")
+URLS_KNOWN_MAX = 1_024
 URL_LENGTH_MAX = 2_000
 BLOCKED_NAMES = ("localhost", "localhost.localdomain")
 BLOCKED_SUFFIXES = (".localhost", ".local", ".internal")
@@ -22,7 +25,7 @@ def require_reachable(*, url: str, scope: Scope) -> None:
     """
     if is_allowed_anyway(url):
         return
-    detail = _refusal(url, scope)
+    detail = _refusal(url, scope.is_production, loopback_allowed(scope))
     if detail:
         raise Invalid(
             detail, next_step="Give a public https address.", problems=(FieldProblem("#/url", "url", detail),)
@@ -36,40 +39,48 @@ def loopback_allowed(scope: Scope) -> bool:
 
 def is_allowed_anyway(url: str) -> bool:
     """Hosts that whoever runs this installation vouches for, in LAMBA_WEBHOOK_ALLOWED_HOSTS (`host` or `host:port`)."""
+    vouched_for = settings.WEBHOOK_ALLOWED_HOSTS
+    return bool(vouched_for) and not _names(url).isdisjoint(vouched_for)
+
+
+@lru_cache(URLS_KNOWN_MAX)
+def _names(url: str) -> frozenset[str]:
+    """How the host may be vouched for that a web address leads to."""
     try:
         parts = urlsplit(url)
-        names = {parts.hostname, f"{parts.hostname}:{parts.port}"}
+        names = frozenset((parts.hostname or "", f"{parts.hostname}:{parts.port}"))
     except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(names & set(settings.WEBHOOK_ALLOWED_HOSTS))
+        return frozenset()
+    return names if parts.scheme in SCHEMES else frozenset()
 
 
-def _refusal(url: str, scope: Scope) -> str:
+@lru_cache(URLS_KNOWN_MAX)  # the same few endpoints are asked for again and again
+def _refusal(url: str, production: bool, loopback: bool) -> str:
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return "This is not a web address."
-    if len(url) > URL_LENGTH_MAX or parts.scheme not in ("http", "https") or not parts.hostname:
+    if len(url) > URL_LENGTH_MAX or parts.scheme not in SCHEMES or not parts.hostname:
         return "This is not a web address."
     if not url.isascii() or any(character.isspace() or not character.isprintable() for character in url):
         return "A web address has no spaces or special characters; write international names in their xn-- form."
     if parts.username is not None or parts.password is not None or parts.fragment:
         return "The address may not carry a user name, a password or a fragment."
-    if scope.is_production and parts.scheme != "https":
+    if production and parts.scheme != "https":
         return "Production events travel by https only."
-    if scope.is_production and (port or 443) not in PORTS:
+    if production and (port or 443) not in PORTS:
         return f"Production events go to port {PORTS[0]} or {PORTS[1]} only."
-    return _private(parts.hostname, scope)
+    return _private(parts.hostname, loopback)
 
 
-def _private(host: str, scope: Scope) -> str:
+def _private(host: str, loopback: bool) -> str:
     local = host in BLOCKED_NAMES or host.endswith(BLOCKED_SUFFIXES)
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         address = None
-    if loopback_allowed(scope) and (host in BLOCKED_NAMES or (address is not None and address.is_loopback)):
+    if loopback and (host in BLOCKED_NAMES or (address is not None and address.is_loopback)):
         return ""
     if local or (address is not None and not address.is_global):
         return f"{host} is a private address."

@@ -8,11 +8,10 @@ import http.client
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -27,11 +26,6 @@ def within(seconds: float) -> Iterator[None]:
         yield
     finally:
         _thread.ends_at = None
-
-
-def enforce(adapter: HTTPAdapter) -> None:
-    """Let every connection of this adapter keep the deadline."""
-    adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
 
 class _Reads(io.RawIOBase):
@@ -82,3 +76,6 @@ class _Pool(HTTPConnectionPool):
 
 class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
+
+
+POOLS: Mapping[str, type[HTTPConnectionPool]] = {"http": _Pool, "https": _TLSPool}

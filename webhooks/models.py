@@ -281,8 +281,10 @@ class Delivery(ScopedModel):
             models.UniqueConstraint(fields=["event", "endpoint"], name="delivery_is_once_per_endpoint"),
         ]
         indexes = [
-            # the queue: sender.claim
-            models.Index(fields=["next_attempt_at", "id"], condition=Q(status="pending"), name="delivery_due"),
+            # the queue: the sender finds the endpoints that anything waits for, and of each what is due
+            models.Index(
+                fields=["endpoint", "next_attempt_at", "id"], condition=Q(status="pending"), name="delivery_queued"
+            ),
             # deliveries of one endpoint, newest first
             models.Index(fields=["environment", "endpoint", "-id"], name="delivery_by_endpoint"),
             # what waits for one endpoint, in order: sender.claim for ordered endpoints, and the count on the list

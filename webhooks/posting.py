@@ -6,22 +6,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.cookiejar import DefaultCookiePolicy
 
-import requests
-from requests.adapters import HTTPAdapter
-from requests_hardened import Config, HTTPSession
+from requests import RequestException
 from requests_hardened.ip_filter import InvalidIPAddress
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.response import BaseHTTPResponse
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from lamba_campaigns.lib.errors import Invalid
 from projects.scoping import Scope
 from webhooks import addresses, deadline
+from webhooks.connections import Sessions
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0  # between two bytes
 DEADLINE_SECONDS = 20.0  # from the request's last byte to the end of the answer, headers included
-CONNECTIONS_MAX = 32  # kept open to one address in one run
 HEADERS_KEPT_MAX, HEADER_KEPT_LENGTH_MAX = 30, 256
 EXCERPT_BYTES_MAX = 16_384
 THROTTLING = (429, 502, 503, 504)
@@ -58,23 +57,6 @@ class Answer:
         return self.code is None or self.code in THROTTLING
 
 
-class Sessions:
-    """Connections of one run of the sender. Each request resolves and checks its name again before one is reused."""
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[bool, bool], HTTPSession] = {}
-
-    def of(self, url: str, scope: Scope) -> HTTPSession:
-        key = (addresses.is_allowed_anyway(url), addresses.loopback_allowed(scope))
-        if key not in self._made:
-            self._made[key] = _session(vouched_for=key[0], loopback=key[1])
-        return self._made[key]
-
-    def close(self) -> None:
-        for each in self._made.values():
-            each.close()
-
-
 def post(
     *,
     url: str,
@@ -95,17 +77,19 @@ def post(
         addresses.require_reachable(url=url, scope=scope)
         with (
             deadline.within(seconds),
-            sessions.of(url, scope).post(
+            sessions.send(
+                "POST",
                 url,
-                data=body,
-                headers=dict(headers),
-                stream=True,
-                timeout=(min(CONNECT_SECONDS, seconds), min(READ_SECONDS, seconds)),
+                scope=scope,
+                body=body,
+                headers=headers,
+                connect_seconds=min(CONNECT_SECONDS, seconds),
+                read_seconds=min(READ_SECONDS, seconds),
             ) as response,
         ):
             return answer(
-                response.status_code,
-                _words(response),
+                response.status,
+                _words(response.status),
                 excerpt=_excerpt(response, answer_bytes),
                 retry_after=_retry_after(response.headers.get("Retry-After", "")),
                 stop=response.headers.get("webhook-delivery", "").strip().lower() == "disable",
@@ -115,47 +99,23 @@ def post(
         return answer(None, refusal.detail, sent=False)
     except InvalidIPAddress as refusal:
         return answer(None, f"The name resolves to the private address {refusal}.", sent=False)
-    except requests.ConnectTimeout:
-        return answer(None, "No answer in time.", sent=False)
-    except (requests.Timeout, TimeoutError):
-        return answer(None, "No answer in time.")
-    except (requests.RequestException, HTTPError, OSError, ValueError) as problem:
-        if _is_timeout(problem):
-            return answer(None, "No answer in time.")
-        return answer(None, f"No connection: {type(problem).__name__}.", sent=not _never_connected(problem))
-
-
-def _session(*, vouched_for: bool, loopback: bool) -> HTTPSession:
-    session = HTTPSession(
-        Config(
-            ip_filter_enable=not vouched_for,
-            ip_filter_allow_loopback_ips=loopback,
-            never_redirect=True,
-            default_timeout=(CONNECT_SECONDS, READ_SECONDS),
-        )
-    )
-    session.trust_env = False  # no proxies and no .netrc of the host we run on
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # endpoints share nothing
-    for adapter in session.adapters.values():
-        assert isinstance(adapter, HTTPAdapter)
-        adapter.init_poolmanager(CONNECTIONS_MAX, CONNECTIONS_MAX)
-        deadline.enforce(adapter)
-    return session
+    except (RequestException, HTTPError, OSError, ValueError) as problem:
+        detail = "No answer in time." if _is_timeout(problem) else f"No connection: {type(problem).__name__}."
+        return answer(None, detail, sent=not _never_connected(problem))
 
 
 def _never_connected(problem: BaseException) -> bool:
     """Whether the name, the connection or the certificate failed: nothing of the request has left."""
-    reasons = [getattr(each, "reason", each) for each in problem.args]
-    if any(isinstance(each, NewConnectionError) for each in reasons):
+    if isinstance(problem, RequestException | ConnectTimeoutError | NewConnectionError):  # the first is of the check
         return True
-    return any(isinstance(part, ssl.SSLCertVerificationError) for each in reasons for part in getattr(each, "args", ()))
+    return any(isinstance(each, ssl.SSLCertVerificationError | CertificateError) for each in problem.args)
 
 
 def _is_timeout(problem: BaseException) -> bool:
-    """Whether a timeout stands somewhere behind `problem`: requests and urllib3 wrap it in several ways."""
+    """Whether a timeout stands somewhere behind `problem`: urllib3 wraps it in several ways."""
     seen: object = problem
     while isinstance(seen, BaseException):
-        if isinstance(seen, TimeoutError) or any(isinstance(each, TimeoutError) for each in seen.args):
+        if any(isinstance(each, TimeoutError | ReadTimeoutError) for each in (seen, *seen.args)):
             return True
         seen = seen.__cause__ or seen.__context__
     return False
@@ -170,24 +130,24 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _excerpt(response: requests.Response, most: int) -> str:
+def _excerpt(response: BaseHTTPResponse, most: int) -> str:
     """The first bytes of the answer; the rest is never read."""
     found = b""
-    for chunk in response.iter_content(EXCERPT_BYTES_MAX):
+    for chunk in response.stream(EXCERPT_BYTES_MAX, decode_content=False):
         found += chunk
         if len(found) >= most:
             break
     return found[:most].decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def _words(response: requests.Response) -> str:
-    if 200 <= response.status_code < 300:
+def _words(code: int) -> str:
+    if 200 <= code < 300:
         return ""
-    if 300 <= response.status_code < 400:
-        return f"Answered {response.status_code}: redirects are not followed."
-    if response.status_code == 410:
+    if 300 <= code < 400:
+        return f"Answered {code}: redirects are not followed."
+    if code == 410:
         return "Answered 410: the receiver is gone."
-    return f"Answered {response.status_code}."
+    return f"Answered {code}."
 
 
 def _retry_after(text: str) -> float | None:

@@ -3,21 +3,27 @@
 Every attempt carries the same id and the same bytes under a fresh timestamp. Only a 2xx counts as taken.
 """
 
+import json
 import random
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.utils import timezone
+
 from lamba_campaigns.lib import sql
+from lamba_campaigns.lib.ids import new_id
 from lamba_campaigns.lib.secrets import decrypt
 from lamba_campaigns.lib.signing import lamba_v1_signature, standard_signature
 from projects.access import scope_by_id
 from projects.scoping import SYSTEM, Scope
 from webhooks import endpoints, rotation, versions
+from webhooks.connections import Sessions
 from webhooks.models import Delivery, DeliveryAttempt, Endpoint
-from webhooks.posting import Answer, Sessions, post
+from webhooks.posting import Answer, post
 
 RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)  # after attempt 1, 2, …; then it failed
 ATTEMPTS_MAX = len(RETRY_SECONDS) + 1
@@ -37,6 +43,7 @@ class Request:
     """One POST, ready to go."""
 
     delivery_id: int
+    endpoint_id: int
     number: int
     scope: Scope
     url: str
@@ -44,25 +51,43 @@ class Request:
     headers: Mapping[str, str]
 
 
-def run(*, now: datetime) -> int:
-    """Post what is due, at most CLAIM_MAX deliveries; how many. Call it until it says 0.
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """An active endpoint, and what its requests are signed by, the newest secret first."""
 
-    Answers are written down as they come, those of a tenth of a second together; no receiver waits for another's.
-    """
+    endpoint: Endpoint
+    scope: Scope
+    secrets: Sequence[str]
+
+
+def drain(*, seconds: float) -> int:
+    """Post until nothing is due, or for so long; how many. Connections are kept from one claim to the next."""
+    ends, total = time.monotonic() + seconds, 0
+    with closing(Sessions()) as sessions, ThreadPoolExecutor(PARALLEL_POSTS_MAX) as pool:
+        while claimed := _run(timezone.now(), sessions, pool):
+            total += claimed
+            if time.monotonic() >= ends:
+                break
+    return total
+
+
+def run(*, now: datetime) -> int:
+    """Post what is due, at most CLAIM_MAX deliveries; how many."""
+    with closing(Sessions()) as sessions, ThreadPoolExecutor(PARALLEL_POSTS_MAX) as pool:
+        return _run(now, sessions, pool)
+
+
+def _run(now: datetime, sessions: Sessions, pool: ThreadPoolExecutor) -> int:
+    """Answers are written down as they come, those of a tenth of a second together; no receiver waits for another's."""
     with sql.durable():
-        ids = [row[0] for row in sql.rows("webhooks", "claim_deliveries", _claim_values(now))]
-    requests = _prepared(ids, now)
-    if requests:
-        sessions = Sessions()
-        with ThreadPoolExecutor(min(PARALLEL_POSTS_MAX, len(requests))) as pool:
-            waiting = {pool.submit(_posted, each, sessions): each for each in requests}
-            while waiting:
-                done, _ = wait(waiting, timeout=SETTLE_SECONDS)
-                if not done:
-                    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                _settle([(waiting.pop(each), each.result()) for each in done], now)
-        sessions.close()
-    return len(ids)
+        rows = sql.rows("webhooks", "claim_deliveries", _claim_values(now))
+    waiting = {pool.submit(_posted, each, sessions): each for each in _prepared(rows, now)}
+    while waiting:
+        done, _ = wait(waiting, timeout=SETTLE_SECONDS)
+        if not done:
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        _settle([(waiting.pop(each), each.result()) for each in done], now)
+    return len(rows)
 
 
 def _claim_values(now: datetime) -> dict[str, object]:
@@ -71,47 +96,37 @@ def _claim_values(now: datetime) -> dict[str, object]:
         "lease_ends": now + LEASE,
         "limit": CLAIM_MAX,
         "per_endpoint": CLAIM_PER_ENDPOINT_MAX,
-        "look_at": CLAIM_MAX * CLAIM_PER_ENDPOINT_MAX,
         "ordered_attempts": ORDERED_ATTEMPTS,
     }
 
 
-def _prepared(ids: Sequence[int], now: datetime) -> list[Request]:
+def _prepared(rows: Sequence[sql.Row], now: datetime) -> list[Request]:
     """The signed requests of claimed deliveries; those whose endpoint went away are settled instead."""
-    rows = (
-        Delivery.objects.across_environments("claimed rows by their primary keys")
-        .select_related("event", "endpoint")
-        .filter(pk__in=ids)
-        .order_by("event_id")
-    )
-    secrets: dict[int, list[str]] = {}
-    scopes: dict[int, Scope] = {}
-    found = []
-    for row in rows:
-        if row.endpoint.status != Endpoint.Status.ACTIVE:
+    every = Endpoint.objects.across_environments("the endpoints of claimed rows, by their primary keys")
+    customers: dict[int, Customer] = {}
+    for endpoint in every.filter(pk__in={row[2] for row in rows}).order_by("pk"):
+        if endpoint.status == Endpoint.Status.ACTIVE:
+            secrets = [decrypt(each.cipher) for each in rotation.live(endpoint=endpoint, now=now)]
+            customers[endpoint.pk] = Customer(endpoint, scope_by_id(endpoint.environment_id), secrets)
+        else:
             with sql.durable():
-                endpoints.skip_pending(endpoint=row.endpoint, now=now)
-            continue
-        if row.endpoint_id not in secrets:
-            secrets[row.endpoint_id] = [decrypt(each.cipher) for each in rotation.live(endpoint=row.endpoint, now=now)]
-        if row.environment_id not in scopes:
-            scopes[row.environment_id] = scope_by_id(row.environment_id)
-        found.append(_request(row, scopes[row.environment_id], secrets[row.endpoint_id]))
-    return found
+                endpoints.skip_pending(endpoint=endpoint, now=now)
+    return [_request(customers[row[2]], row) for row in rows if row[2] in customers]
 
 
-def _request(delivery: Delivery, scope: Scope, secrets: Sequence[str]) -> Request:
-    body = versions.written_for(bytes(delivery.event.payload), version=delivery.endpoint.api_version)
+def _request(customer: Customer, row: sql.Row) -> Request:
+    delivery_id, number, endpoint_id, event_id, event_type, payload = row
+    body = versions.written_for(bytes(payload), version=customer.endpoint.api_version)
     headers = signed_headers(
-        event_id=delivery.event.public_id,
-        event_type=delivery.event.type,
-        workspace=scope.workspace,
+        event_id=event_id,
+        event_type=event_type,
+        workspace=customer.scope.workspace,
         body=body,
-        secrets=secrets,
-        attempt=delivery.attempts,
+        secrets=customer.secrets,
+        attempt=number,
         timestamp=int(time.time()),
     )
-    return Request(delivery.pk, delivery.attempts, scope, delivery.endpoint.url, body, headers)
+    return Request(delivery_id, endpoint_id, number, customer.scope, customer.endpoint.url, body, headers)
 
 
 def signed_headers(
@@ -156,8 +171,9 @@ def _settle(answered: Sequence[tuple[Request, Answer]], now: datetime) -> None:
     if taken:
         with sql.durable():
             _log_attempts(taken)
-            sql.execute("webhooks", "settle_delivered", _delivered_values(taken))
-            sql.execute("webhooks", "endpoints_recovered", {"ids": [request.delivery_id for request, _ in taken]})
+            sql.binary_execute("webhooks", "settle_delivered", _delivered_values(taken))
+            recovered = sorted({request.endpoint_id for request, _ in taken})
+            sql.execute("webhooks", "endpoints_recovered", {"endpoint_ids": recovered})
     for request, answer in answered:
         if not answer.ok:
             _settle_failed(request, answer)
@@ -195,21 +211,20 @@ def _settle_failed(request: Request, answer: Answer) -> None:
 
 
 def _log_attempts(answered: Sequence[tuple[Request, Answer]]) -> None:
-    DeliveryAttempt.objects.across_environments("rows of claimed deliveries, by their primary keys").bulk_create(
-        DeliveryAttempt(
-            environment_id=request.scope.environment_id,
-            delivery_id=request.delivery_id,
-            number=request.number,
-            started_at=answer.started_at,
-            duration_ms=answer.duration_ms,
-            request_headers=dict(request.headers),
-            response_code=answer.code,
-            response_headers=dict(answer.headers),
-            excerpt=answer.excerpt,
-            detail=answer.detail,
-        )
-        for request, answer in answered
-    )
+    values = {
+        "environment_ids": [request.scope.environment_id for request, _ in answered],
+        "public_ids": [new_id(DeliveryAttempt.id_prefix) for _ in answered],
+        "ids": [request.delivery_id for request, _ in answered],
+        "numbers": [request.number for request, _ in answered],
+        "started_ats": [answer.started_at for _, answer in answered],
+        "durations": [answer.duration_ms for _, answer in answered],
+        "request_headers": [json.dumps(request.headers) for request, _ in answered],
+        "codes": [answer.code for _, answer in answered],
+        "response_headers": [json.dumps(answer.headers) for _, answer in answered],
+        "excerpts": [answer.excerpt for _, answer in answered],
+        "details": [answer.detail for _, answer in answered],
+    }
+    sql.binary_execute("webhooks", "log_attempts", values)
 
 
 def pause_seconds(*, attempt: int, answer: Answer) -> float:

@@ -8,21 +8,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
+from urllib.parse import urlencode
 
-import requests
+from requests import RequestException
 from requests_hardened.ip_filter import InvalidIPAddress
 from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
 
 from audiences.models import LambaConnection
 from lamba_campaigns.lib import secrets
 from lamba_campaigns.lib.errors import Invalid
 from projects.scoping import Scope
 from webhooks import addresses, deadline
+from webhooks.connections import Sessions
 from webhooks.envelope import LAMBA_ENVIRONMENT
-from webhooks.posting import Sessions
 
 DEADLINE_SECONDS: Final = 30.0
-TIMEOUT_SECONDS: Final = (5.0, 15.0)
+CONNECT_SECONDS: Final = 5.0
+READ_SECONDS: Final = 15.0
 BODY_BYTES_MAX: Final = 16 << 20
 CHUNK_BYTES: Final = 1 << 16
 RETRY_AFTER_SECONDS_MAX: Final = 3_600
@@ -89,7 +92,8 @@ class Client:
         for fresh in (not self._token, True):
             if fresh:
                 self._token = self._new_token()
-            status, body = self._ask("GET", self._connection.api_url + path, params=dict(params), token=self._token)
+            query = f"?{urlencode(params)}" if params else ""
+            status, body = self._ask("GET", self._connection.api_url + path + query, token=self._token)
             if status != 401 or fresh:
                 break
         return self._whole(status, body)
@@ -106,7 +110,7 @@ class Client:
         }
         if found.token_scope:
             form["scope"] = found.token_scope
-        body = self._whole(*self._ask("POST", found.auth_url + found.token_path, data=form))
+        body = self._whole(*self._ask("POST", found.auth_url + found.token_path, form=form))
         token = body.get("access_token")
         if not isinstance(token, str) or not token:
             raise Refused("Lamba's answer holds no access token.", status=200)
@@ -124,27 +128,36 @@ class Client:
             raise Unreachable("Lamba's answer is cut off, or no JSON.")
         return body
 
-    def _ask(self, method: str, url: str, *, token: str = "", **sent: Any) -> tuple[int, Any]:
+    def _ask(self, method: str, url: str, *, token: str = "", form: Mapping[str, str] | None = None) -> tuple[int, Any]:
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
         try:
             addresses.require_reachable(url=url, scope=self._scope)
-            session = self._sessions.of(url, self._scope)
             with (
                 deadline.within(DEADLINE_SECONDS),
-                session.request(method, url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS, **sent) as answer,
+                self._sessions.send(
+                    method,
+                    url,
+                    scope=self._scope,
+                    body=urlencode(form).encode() if form is not None else None,
+                    headers=headers,
+                    connect_seconds=CONNECT_SECONDS,
+                    read_seconds=READ_SECONDS,
+                ) as answer,
             ):
-                if answer.status_code == 429:
+                if answer.status == 429:
                     raise Throttled(_retry_after(answer.headers.get("Retry-After", "")))
-                return answer.status_code, _json(_read(answer))
+                return answer.status, _json(_read(answer))
         except (Invalid, InvalidIPAddress) as problem:
             raise Refused(f"{url} can't be asked: {problem}.") from None
-        except (requests.RequestException, HTTPError, TimeoutError, OSError) as problem:
+        except (RequestException, HTTPError, TimeoutError, OSError) as problem:
             raise Unreachable(f"Lamba gave no whole answer ({type(problem).__name__}).") from None
 
 
-def _read(answer: requests.Response) -> bytes:
+def _read(answer: BaseHTTPResponse) -> bytes:
     found = bytearray()
-    for chunk in answer.iter_content(CHUNK_BYTES):
+    for chunk in answer.stream(CHUNK_BYTES, decode_content=False):
         found += chunk
         if len(found) > BODY_BYTES_MAX:
             raise Refused(f"Lamba's answer has more than {BODY_BYTES_MAX:,} bytes; ask for smaller pages.", status=200)
