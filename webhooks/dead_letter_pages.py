@@ -72,7 +72,7 @@ def rehearsed(request: ConsoleRequest) -> HttpResponse:
         more, ids = len(ids) > redrive.REDRIVE_EVENTS_MAX, ids[: redrive.REDRIVE_EVENTS_MAX]
     if not 0 < len(ids) <= redrive.REDRIVE_EVENTS_MAX:
         raise Invalid("No event was chosen.", next_step="Go back and tick at least one.")
-    found = rehearsal.rehearse(scope=request.scope, event_ids=ids)
+    found = rehearsal.rehearse(scope=request.scope, event_ids=ids, now=timezone.now())
     counts = Counter(each.state for each in found)
     context = {
         "nav": "events",

@@ -31,7 +31,7 @@ class Foreseen:
     received_at: datetime
 
 
-def rehearse(*, scope: Scope, event_ids: Sequence[str]) -> list[Foreseen]:
+def rehearse(*, scope: Scope, event_ids: Sequence[str], now: datetime) -> list[Foreseen]:
     """Each of these events that may be processed again, in the order of arrival, with what would become of it.
 
     The environment's queue stands still meanwhile, so the caller bounds the number of events.
@@ -40,22 +40,22 @@ def rehearse(*, scope: Scope, event_ids: Sequence[str]) -> list[Foreseen]:
         sql.rows("webhooks", "take_turn", {"environment_id": scope.environment_id})
         stored = InboundEvent.objects.within(scope).filter(event_id__in=event_ids, state__in=dead_letters.STATES)
         claims = process.claims_of(list(stored.order_by("id")))
-        verdicts = list(_tried(scope, [process.judge(scope, each) for each in claims]))
+        verdicts = list(_tried(scope, [process.judge(scope, each) for each in claims], now))
         transaction.set_rollback(True)
     return [_foreseen(each) for each in verdicts]
 
 
-def _tried(scope: Scope, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
+def _tried(scope: Scope, verdicts: Sequence[Verdict], now: datetime) -> Iterator[Verdict]:
     """All in one savepoint; when that fails, each half in its own, as the queue does it."""
     try:
         with transaction.atomic():
             for handler, events in registry.calls([event for each in verdicts for event in each.events]):
-                handler(scope, events)
+                handler(scope, events, now)
     except Exception as problem:  # whatever a handler raises is what the rehearsal is about
         if len(verdicts) > 1:
             middle = len(verdicts) // 2
-            yield from _tried(scope, verdicts[:middle])
-            yield from _tried(scope, verdicts[middle:])
+            yield from _tried(scope, verdicts[:middle], now)
+            yield from _tried(scope, verdicts[middle:], now)
         else:
             yield from (_refused(each.claim, each, problem) for each in verdicts)
     else:

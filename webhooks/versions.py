@@ -41,7 +41,8 @@ def _sample(kind: EventType, version: str) -> list[str]:
     """The lines of its sample in this version, without the version's own name, which differs in all of them."""
     newest = canonical_bytes({"type": kind.name, "apiVersion": VERSIONS[-1], "data": dict(kind.sample)})
     body = strict_loads(written_for(newest, version=version))
-    return json.dumps({**body, "apiVersion": ""}, indent=2, ensure_ascii=False).split("\n")
+    del body["apiVersion"]
+    return json.dumps(body, indent=2, ensure_ascii=False).split("\n")
 
 
 def written_for(payload: bytes, *, version: str) -> bytes:

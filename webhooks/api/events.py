@@ -82,7 +82,7 @@ class Redrive(RestView):
         if ids is None:
             ids = redrive.select(scope=self.scope, selection=received.selection_of(given))
         if given["dry_run"]:
-            found = rehearsal.rehearse(scope=self.scope, event_ids=ids)
+            found = rehearsal.rehearse(scope=self.scope, event_ids=ids, now=timezone.now())
             foreseen = [received.foreseen_json(each) for each in found]
             return Response({"eventIds": [each["id"] for each in foreseen], "dryRun": True, "foreseen": foreseen}, 202)
         if ids:

@@ -153,7 +153,7 @@ def test_a_rehearsal_says_what_would_become_of_each_and_changes_nothing(
     before = list(InboundEvent.objects.within(scope).order_by("id").values())
     entries = AuditEntry.objects.count()
 
-    found = rehearsal.rehearse(scope=scope, event_ids=list(states(scope)))
+    found = rehearsal.rehearse(scope=scope, event_ids=list(states(scope)), now=datetime.now(UTC))
 
     assert {each.event_id: (each.state, each.error.partition(":")[0]) for each in found} == {
         "evt_schema": ("parked", "Its data breaks the schema of user.created.\n#/data/userId"),
@@ -175,7 +175,7 @@ def test_a_handler_that_still_fails_is_named_in_the_rehearsal(lamba: Sender, sco
     lamba.post(lamba.envelope(id="evt_1"))
     InboundEvent.objects.within(scope).update(state="parked", error="Traceback")
 
-    [found] = rehearsal.rehearse(scope=scope, event_ids=["evt_1"])
+    [found] = rehearsal.rehearse(scope=scope, event_ids=["evt_1"], now=datetime.now(UTC))
 
     assert (found.state, found.error) == ("parked", "ZeroDivisionError: by nothing")
 
@@ -185,7 +185,7 @@ def test_what_is_processed_already_is_no_part_of_a_rehearsal(lamba: Sender, scop
     lamba.post(lamba.envelope(id="evt_1"))
     run()
 
-    assert rehearsal.rehearse(scope=scope, event_ids=["evt_1", "evt_unknown"]) == []
+    assert rehearsal.rehearse(scope=scope, event_ids=["evt_1", "evt_unknown"], now=datetime.now(UTC)) == []
 
 
 # --- in the console -------------------------------------------------------------------------------------------------
