@@ -113,7 +113,7 @@ def test_a_clock_that_is_a_little_ahead_is_believed(now: datetime) -> None:
 
 _MINUTES = st.integers(0, 30).map(lambda minutes: timedelta(minutes=minutes))
 _CLAIMS = st.one_of(_MINUTES, st.sampled_from([FAR, FAR - timedelta(days=1)]))
-_WORDS = st.one_of(
+_WORDS: st.SearchStrategy[tuple[str, dict[str, Any]]] = st.one_of(
     st.booleans().map(lambda granted: ("consent.changed", {"channel": "email", "granted": granted})),
     st.sampled_from(["active", "suspended"]).map(lambda state: ("membership.updated", {"state": state})),
     st.sampled_from(["s1", "s2"]).map(lambda session: ("session.created", {"sessionId": session})),

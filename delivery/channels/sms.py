@@ -26,7 +26,8 @@ from delivery.windows import Member
 from lamba_campaigns.lib.sql import durable
 from projects.models import Environment
 from projects.scoping import Scope
-from webhooks.posting import Answer, Sessions, post
+from webhooks.connections import Sessions
+from webhooks.posting import Answer, post
 
 PARALLEL_MAX = 8
 SEGMENTS_MAX = 10

@@ -19,7 +19,8 @@ from delivery.rendering import Content
 from delivery.windows import Member
 from lamba_campaigns.lib.signing import lamba_v1_signature, standard_signature
 from projects.scoping import Scope
-from webhooks.posting import Answer, Sessions, post
+from webhooks.connections import Sessions
+from webhooks.posting import Answer, post
 
 BATCH_MESSAGES_MAX = 100
 ANSWER_BYTES_MAX = 131_072

@@ -88,7 +88,7 @@ def test_a_certificate_must_be_trusted_and_of_the_name_that_was_asked_for(
         connections._trusted().load_verify_locations(cadata=server.certificate)
 
     url = f"https://localhost:{server.port}/hook?a=1"
-    answer = posting.post(url=url, body=b"{}", headers={}, scope=sandbox, sessions=posting.Sessions())
+    answer = posting.post(url=url, body=b"{}", headers={}, scope=sandbox, sessions=connections.Sessions())
 
     server.close()
     assert (answer.code, answer.sent) == (code, sent)
@@ -103,7 +103,7 @@ def test_a_name_is_resolved_and_checked_for_each_request_though_a_connection_is_
     sandbox: Scope, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that leads elsewhere the second time (DNS rebinding) is caught, with a connection to the first in hand."""
-    sessions, url = posting.Sessions(), f"http://crm.example:{receiver.port}/hook"
+    sessions, url = connections.Sessions(), f"http://crm.example:{receiver.port}/hook"
     found: list[Any] = ["127.0.0.1", "127.0.0.1", "10.0.0.1"]
     asked = socket.getaddrinfo
 

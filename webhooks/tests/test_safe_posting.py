@@ -7,7 +7,7 @@ import pytest
 
 from lamba_campaigns.lib.errors import Invalid
 from projects.scoping import Actor, Scope
-from webhooks import addresses, endpoints, posting, sender
+from webhooks import addresses, connections, endpoints, posting, sender
 from webhooks.models import DeliveryAttempt, Endpoint
 from webhooks.tests.customers import Receiver, later, only_delivery, published
 
@@ -101,7 +101,7 @@ def test_a_private_address_is_refused_again_when_bytes_would_leave(
 ) -> None:
     monkeypatch.setattr(addresses, "require_reachable", lambda **_: None)
 
-    answer = posting.post(url=url, body=b"{}", headers={}, scope=scope, sessions=posting.Sessions())
+    answer = posting.post(url=url, body=b"{}", headers={}, scope=scope, sessions=connections.Sessions())
 
     assert answer.code is None
     assert "private" in answer.detail or "No connection" in answer.detail

@@ -12,7 +12,7 @@ from audit.models import AuditEntry
 from lamba_campaigns.lib.canonical import strict_loads
 from lamba_campaigns.lib.errors import Invalid
 from projects.scoping import Actor, Scope
-from webhooks import endpoints, log_retention, posting, replay, sender, versions
+from webhooks import connections, endpoints, log_retention, posting, replay, sender, versions
 from webhooks.models import Delivery, DeliveryAttempt, Endpoint, OutboxEvent
 from webhooks.tests.customers import Receiver, later, published
 
@@ -71,7 +71,7 @@ def test_headers_that_trickle_in_end_at_the_deadline(sandbox: Scope) -> None:
 
     thread = threading.Thread(target=trickle, daemon=True)
     thread.start()
-    sessions, began = posting.Sessions(), time.monotonic()
+    sessions, began = connections.Sessions(), time.monotonic()
     url = f"http://127.0.0.1:{server.getsockname()[1]}/"
 
     answer = posting.post(url=url, body=b"{}", headers={}, scope=sandbox, sessions=sessions, seconds=0.6)
