@@ -16,7 +16,7 @@ from campaigns.models import Campaign, Channel, Template, TemplateVersion
 from campaigns.models.campaign import RATE_PER_MINUTE_MAX
 from campaigns.models.template import Format
 from campaigns.pacing_form import NAMES, PacingFields, pacing_field, pacing_initial, pacing_stored, pacing_values
-from campaigns.splitting import PERCENT_MAX, PERCENT_MIN
+from campaigns.split_form import SplitFields, split_initial, split_values
 from lamba_campaigns.lib.errors import Invalid
 from limits.keys import CHANNEL_LABELS
 from projects.access import Access
@@ -60,7 +60,7 @@ class WallClockField(forms.Field):
             raise forms.ValidationError("Write a date and a time, such as 2026-11-24 09:30.", code="invalid") from None
 
 
-class SetupForm(PacingFields):
+class SetupForm(SplitFields, PacingFields):
     """A draft on one page: channel, template, audience, schedule, limits."""
 
     name = forms.CharField(label="Name", max_length=120, help_text="Only your team sees it.")
@@ -88,12 +88,6 @@ class SetupForm(PacingFields):
     )
     track_clicks = forms.BooleanField(
         label="Count clicks", required=False, help_text="Mail only. Links lead through a signed address of ours."
-    )
-    split_template = forms.ChoiceField(
-        label="Message B", required=False, help_text="A share gets this one instead, always the same people."
-    )
-    split_percent = forms.IntegerField(
-        label="Share of message B", min_value=PERCENT_MIN, max_value=PERCENT_MAX, required=False
     )
     rate_per_minute = forms.IntegerField(
         label="Pace limit",
@@ -134,8 +128,7 @@ class SetupForm(PacingFields):
         self.fields["topic"].choices = about.topic_choices(scope)  # type: ignore[attr-defined]
         published = _templates(scope)
         self.fields["template"].choices = published  # type: ignore[attr-defined]
-        one_for_all = ("", "Everybody gets the same message")
-        self.fields["split_template"].choices = [one_for_all, *published[1:]]  # type: ignore[attr-defined]
+        self.offer_split(published[1:])
         self.fields["audience"].choices = _audiences(scope)  # type: ignore[attr-defined]
         self.fields["time_zone"].choices = _zones(scope.time_zone)  # type: ignore[attr-defined]
         self.fields["time_zone"].initial = scope.time_zone
@@ -165,8 +158,7 @@ class SetupForm(PacingFields):
             "topic": campaign.topic.slug if campaign.topic else "",
             "track_opens": campaign.track_opens,
             "track_clicks": campaign.track_clicks,
-            "split_template": campaign.split_version.template.public_id if campaign.split_version else "",
-            "split_percent": campaign.split_percent,
+            **split_initial(campaign),
             **pacing_initial(campaign),
         }
 
@@ -182,10 +174,6 @@ class SetupForm(PacingFields):
             missing = "cap_days" if values.get("cap_days") is None else "cap_messages"
             if missing not in self.errors:
                 self.add_error(missing, "A cap needs both numbers: messages and days.")
-        if bool(values.get("split_template")) != (values.get("split_percent") is not None):
-            missing = "split_percent" if values.get("split_template") else "split_template"
-            if missing not in self.errors:
-                self.add_error(missing, "A split needs both: message B and its share.")
         return values
 
     def setup(self) -> dict[str, Any]:
@@ -203,7 +191,7 @@ class SetupForm(PacingFields):
             "topic": values["topic"] or None,
             "track_opens": values["track_opens"],
             "track_clicks": values["track_clicks"],
-            "split": _split_of(values, self.current),
+            "split": split_values(values, self.current),
             **_exclusions_of(values),
             **pacing_values(values),
         }
@@ -362,16 +350,6 @@ def _exclusions_of(values: dict[str, Any]) -> dict[str, Any]:
         "hold_out_percent": float(percent) if percent else None,
         "excluded_segments": tuple(values.get("excluded_segments") or ()),
     }
-
-
-def _split_of(values: dict[str, Any], current: Campaign | None) -> dict[str, Any] | None:
-    """The split of drafts.Setup. The same template keeps its version: a later one never slips in by itself."""
-    template, percent = values.get("split_template"), values.get("split_percent")
-    if not template or percent is None:
-        return None
-    chosen = current.split_version if current else None
-    version = chosen.number if chosen and chosen.template.public_id == template else None
-    return {"template": template, "version": version, "percent": percent}
 
 
 def _zones(first: str) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from campaigns import parts
 from campaigns.api.campaigns import IDEMPOTENCY, IF_MATCH, PAGES
-from campaigns.api.serializers import ProblemRead
+from campaigns.api.template_shapes import ProblemRead
 from campaigns.models import Part, PartUse, PartVersion
 from campaigns.models.part import PART_BODY_LENGTH_MAX
 from lamba_campaigns.web import pagination

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import previews, templates
-from campaigns.api import serializers as shapes
+from campaigns.api import template_shapes as shapes
 from campaigns.api.campaigns import IDEMPOTENCY, IF_MATCH, PAGES
 from campaigns.models import Template, TemplateVersion
 from campaigns.templates import TEXTS, Message
