@@ -120,7 +120,7 @@ def find(*, scope: Scope, campaign_id: str) -> Campaign:
     found: Campaign | None = (
         Campaign.objects.within(scope)
         .select_related("template_version__template", "split_version__template")
-        .select_related("audience", "audience_version", "snapshot", "job")
+        .select_related("audience", "audience_version", "snapshot", "job", "environment")
         .filter(public_id=campaign_id)
         .first()
     )

@@ -20,14 +20,14 @@ BACK_SECONDS_FULL = 10
 _open_streams = threading.BoundedSemaphore(STREAMS_MAX)
 
 
-def events(*, who: Reader, seconds: float = STREAM_SECONDS_MAX) -> Iterator[str]:
-    """The lines of `text/event-stream`."""
+def events(*, who: Reader, seconds: float | None = None) -> Iterator[str]:
+    """The lines of `text/event-stream`, for at most STREAM_SECONDS_MAX."""
     if not _open_streams.acquire(blocking=False):
         yield f"retry: {BACK_SECONDS_FULL * 1_000}\n\n{_event(_state(who))}"
         return
     try:
         yield f"retry: {BACK_SECONDS * 1_000}\n\n"
-        yield from _watch(who, time.monotonic() + seconds)
+        yield from _watch(who, time.monotonic() + (STREAM_SECONDS_MAX if seconds is None else seconds))
     finally:
         _open_streams.release()
 

@@ -162,6 +162,8 @@ def address(text: str) -> Address:
 
 def header_text(text: str, used: int) -> bytes:
     """An unstructured header's value, folded; `used` columns of its first line are taken. RFC 2047 where needed."""
+    if len(text) < LINE_MAX - used and _PLAIN.fullmatch(text) and "=?" not in text and text[:1] != " ":
+        return text.encode()  # as it is: one line, nothing to encode and nothing to refuse
     value = _refuse_breaks(text)
     if _PLAIN.fullmatch(value) and "=?" not in value and max(map(len, value.split(" "))) < LINE_MAX - used:
         return _folded(value, used)

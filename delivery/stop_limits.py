@@ -76,15 +76,15 @@ def said(percent: float) -> str:
 
 
 def _limit(value: Any, pointer: str, problems: list[FieldProblem]) -> Limit | None:
-    numbers = [value.get(side) for side in ("warn", "stop")] if isinstance(value, Mapping) else []
-    if len(numbers) != 2 or set(value) != {"warn", "stop"} or not all(map(_is_percent, numbers)):
+    if not isinstance(value, Mapping) or set(value) != {"warn", "stop"} or not all(map(_is_percent, value.values())):
         detail = f"Use {{warn, stop}} with percent from {PERCENT_MIN:g} to {PERCENT_MAX:g}."
         problems.append(FieldProblem(pointer, "range", detail))
         return None
-    if numbers[0] > numbers[1]:
+    found = Limit(float(value["warn"]), float(value["stop"]))
+    if found.warn > found.stop:
         problems.append(FieldProblem(f"{pointer}/warn", "order", "A warning comes before the stop: use a lower limit."))
         return None
-    return Limit(float(numbers[0]), float(numbers[1]))
+    return found
 
 
 def _is_percent(value: Any) -> bool:

@@ -154,7 +154,7 @@ def detail_page(
         "channel_label": pages.channel_label(campaign.channel),
         "channel_icon": pages.channel_icon(campaign.channel),
         "activity": activity.of_campaign(scope=request.scope, campaign=campaign),
-        "sender": pages.sender_of(request.scope),
+        "sender": pages.sender_of(request.scope, campaign.environment),
         "words": {
             action: pages.typed_word(scope=request.scope, action=action, campaign=campaign)
             for action in ("launch", "schedule", "cancel")
@@ -219,7 +219,8 @@ def _body(request: ConsoleRequest, campaign: Campaign) -> tuple[str, dict[str, A
     context = live_context(request, campaign)
     if campaign.job is None:
         return "campaigns/launching.html", context
-    context |= recipients_context(request, campaign, size=RECIPIENTS_SHOWN)
+    accounts = context["progress"].accounts
+    context |= recipients_context(request, campaign, size=RECIPIENTS_SHOWN, accounts=accounts)
     if campaign.finished_at:
         context |= books_context(request, campaign)
     return "campaigns/running.html", context

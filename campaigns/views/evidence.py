@@ -1,6 +1,7 @@
 """Pages of evidence: recipients, closing balances, and the books of every campaign side by side."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from audit import wording
 from audit.models import Book, Break
 from campaigns import books, books_reports, books_statements, books_waterfall, drafts, recipients
 from campaigns.models import Campaign
+from delivery.accounts import ACCOUNT_NAMES
 from delivery.models import JobCounters
 from lamba_campaigns.lib.errors import NotFound
 from lamba_campaigns.web.console import ConsoleRequest, console_view, page, url
@@ -176,8 +178,10 @@ def reconciliation(request: ConsoleRequest) -> HttpResponse:
     return page(request, "campaigns/reconciliation.html", context)
 
 
-def recipients_context(request: ConsoleRequest, campaign: Campaign, *, size: int) -> dict[str, Any]:
-    """One page of recipients, if the caller may see people."""
+def recipients_context(
+    request: ConsoleRequest, campaign: Campaign, *, size: int, accounts: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """One page of recipients, if the caller may see people. `accounts` of its job, where the page knows them."""
     if campaign.job is None or not request.access.may("people.read"):
         return {"people": None}
     outcome = request.GET.get("outcome", "")
@@ -186,7 +190,7 @@ def recipients_context(request: ConsoleRequest, campaign: Campaign, *, size: int
     after = _position(request.GET.get("after", ""))
     found = recipients.page(scope=request.scope, campaign=campaign, outcome=outcome, after=after, size=size, find=find)
     base = url(request.scope, "campaign-recipients", campaign.public_id)
-    held = _held(request, campaign)
+    held = _held(accounts or _accounts(request, campaign))
     more = f"{base}?outcome={outcome}&after={found.next_after}" if found.next_after is not None else ""
     return {
         "people": found.rows,
@@ -227,7 +231,9 @@ def books_context(
         "plan_steps": steps,
         "all_accounts": lines,
         "account_steps": [line for line in lines if line[1]],
-        "open_breaks": list(Break.objects.within(request.scope).filter(job_id=campaign.job.pk, state="open")),
+        "open_breaks": list(Break.objects.within(request.scope).filter(job_id=campaign.job.pk, state="open"))
+        if found["breaks"]
+        else [],
     }
 
 
@@ -265,13 +271,14 @@ def _line(campaign: Campaign, book: Book, counters: JobCounters, breaks: int) ->
     )
 
 
-def _held(request: ConsoleRequest, campaign: Campaign) -> dict[str, int]:
+def _held(accounts: Mapping[str, int]) -> dict[str, int]:
     """How many people each filter would show, so that empty ones are left out."""
+    return {name: sum(accounts[each.ledger] for each in wanted) for name, wanted in recipients.OUTCOMES.items()}
+
+
+def _accounts(request: ConsoleRequest, campaign: Campaign) -> dict[str, int]:
     row = JobCounters.objects.within(request.scope).get(pk=campaign.job_id)
-    return {
-        name: sum(getattr(row, account.ledger) for account in accounts)
-        for name, accounts in recipients.OUTCOMES.items()
-    }
+    return {name: getattr(row, name) for name in ACCOUNT_NAMES}
 
 
 def _why(request: ConsoleRequest, campaign: Campaign, context: dict[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from projects.scoping import Scope
 CHANNEL_ICONS: Final = {"email": "mail", "in_app": "bell", "webhook": "webhook", "sms": "message-square"}
 
 
-def sender_of(scope: Scope) -> str:
+def sender_of(scope: Scope, row: Environment) -> str:
     """`Acme <hello@acme.example>`, or '' while nobody set it."""
-    row = Environment.objects.only("sender_name", "sender_address").get(pk=scope.environment_id)
     return f"{row.sender_name or scope.workspace_name} <{row.sender_address}>" if row.sender_address else ""
 
 

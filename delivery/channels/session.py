@@ -9,6 +9,7 @@ import socket
 from base64 import b64encode
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from delivery.channels.base import DETAIL_CHARS_MAX, ChannelDown, Outcome
@@ -17,6 +18,8 @@ from delivery.mime import Envelope
 
 REPLY_LINE_BYTES_MAX = 4_096
 REPLY_LINES_MAX = 128
+REPLIES_KEPT = 1_024
+_WHOLE = re.compile(rb"(\d{3}) (?:([245]\.\d{1,3}\.\d{1,3})\s+)?([\x20-\x7e]*)")
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\s+")
 
 
@@ -36,6 +39,13 @@ class Reply:
         """What a reply to a message or its recipient means for it."""
         kind = "accepted" if self.ok else "deferred" if self.code < 500 else "rejected"
         return Outcome(kind, self.enhanced or str(self.code), f"{self.code} {self.text}"[:DETAIL_CHARS_MAX])  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=REPLIES_KEPT)
+def _alone(line: bytes) -> Reply | None:
+    """A reply of one line. Most servers say the same to every sender, recipient and DATA."""
+    match = _WHOLE.fullmatch(line)
+    return Reply(int(match[1]), (match[2] or b"").decode(), match[3].decode().strip()) if match else None
 
 
 class Lost(Exception):
@@ -108,6 +118,9 @@ class Session(asyncio.Protocol):
         return reply
 
     def _take_line(self, line: bytes) -> None:
+        if not self._lines and not self._greeting and (reply := _alone(line)) is not None:
+            self._replies.append(reply)
+            return
         text = line.decode("utf-8", "replace").replace("\x00", "")
         if len(text) < 3 or not text[:3].isdigit() or text[3:4] not in ("", " ", "-"):
             self.abort(f"The server does not speak SMTP: {text[:80]!r}")
