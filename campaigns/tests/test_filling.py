@@ -8,6 +8,7 @@ from django.db import transaction
 
 from audiences.models import Person
 from campaigns import completion, launch, preflight, previews, templates
+from campaigns.checks import Check
 from campaigns.models import Campaign, Template, TemplateVersion
 from campaigns.templates import Message
 from campaigns.tests.conftest import MakeDraft, MakePeople, MakeTemplate, Postbox, fresh, run_job
@@ -89,7 +90,7 @@ def test_preflight_fills_for_somebody_of_the_audience(
         launch.request_launch(scope=scope, actor=actor, campaign_id=draft.public_id, version=None, now=now)
 
 
-def template_check(scope: Scope, draft: Campaign, now: datetime) -> preflight.Check:
+def template_check(scope: Scope, draft: Campaign, now: datetime) -> Check:
     report = preflight.report(scope=scope, campaign=fresh(draft), at=now, now=now)
     return next(each for each in report.checks if each.key == "template")
 

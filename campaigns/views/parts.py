@@ -24,6 +24,7 @@ STARTERS: Final = {
 <style>
 body { font-family: sans-serif; }
 p { margin: 0 0 16px; }
+.button { background: #1d1c22; color: #ffffff; padding: 12px 20px; border-radius: 8px; text-decoration: none; }
 </style>
 </head>
 <body>

@@ -227,7 +227,7 @@ def _editor(
         "next_label": str(template.latest_number + 1 if template else 1),
         "latest_label": str(template.latest_number if template else 0),
         "seed_lists": seeds.lists(scope=request.scope) if template else [],
-        "own_address": request.user.email if template else "",
+        "own_address": getattr(request.user, "email", "") if template else "",
         "writes": request.access.may("templates.write") and not (template and template.status == "archived"),
         "problem": problem,
     }
@@ -282,7 +282,7 @@ def _frame_key(request: HttpRequest, token: str) -> str:
 
 def _message(form: TemplateForm) -> Message:
     # browsers send CRLF, JSON does not: one form, so that equal texts have equal digests
-    texts = {name: str(form.data.get(name, "")).replace("\r\n", "\n") for name in templates.TEXTS}
+    texts: dict[str, Any] = {name: str(form.data.get(name, "")).replace("\r\n", "\n") for name in templates.TEXTS}
     form_of_body = str(form.data.get("format") or Format.MARKDOWN.value)
     return Message(**texts, format=form_of_body, layout=str(form.data.get("layout", "")))
 
