@@ -5,8 +5,9 @@ class AudiencesConfig(AppConfig):
     name = "audiences"
 
     def ready(self) -> None:
-        from audiences import frame, handlers, pages
+        from audiences import frame, handlers, pages, rebuild
 
         assert handlers
         frame.register_all()
         pages.register_all()
+        rebuild.register()

@@ -14,8 +14,9 @@ from typing import Any
 from audiences import facts, handlers, statements
 from lamba_campaigns.lib import sql
 from projects.scoping import Scope
-from webhooks import envelope
+from webhooks import envelope, projections
 from webhooks.models import InboundEvent
+from webhooks.projections import Outcome, Projection
 from webhooks.registry import Event
 
 PEOPLE_PER_STEP = 2_000
@@ -48,6 +49,23 @@ class Rebuilt:
     def note(self, found: Sequence[Difference]) -> None:
         self.difference_count += len(found)
         self.differences = (*self.differences, *found)[:DIFFERENCES_SHOWN_MAX]
+
+
+def register() -> None:
+    """Called once, when the app is ready."""
+    sentence = "people with their memberships, roles, consents, segments and traits"
+    projections.register(
+        "facts",
+        Projection(
+            sentence,
+            lambda scope, now: _outcome(check(scope=scope)),
+            lambda scope, now: _outcome(rebuild(scope=scope, now=now)),
+        ),
+    )
+
+
+def _outcome(seen: Rebuilt) -> Outcome:
+    return Outcome(seen.events, seen.people, seen.difference_count, tuple(map(str, seen.differences)))
 
 
 def check(*, scope: Scope) -> Rebuilt:

@@ -79,6 +79,12 @@ def record(*, scope: Scope, events: Sequence[Event], now: datetime) -> int:
     return len(receipts)
 
 
+def insert(*, scope: Scope, events: Sequence[Event]) -> int:
+    """The bare rows, of those that nobody had recorded before; how many. No message, book or consent moves."""
+    require_transaction()
+    return len(_new(scope, {event.id: _read(scope, event) for event in events}))
+
+
 def _read(scope: Scope, event: Event) -> Receipt:
     data = event.data
     message_id = _text(data, "messageId")

@@ -11,6 +11,29 @@ FROM unnest(%(event_ids)b::text[], %(types)b::text[], %(jobs)b::bigint[], %(posi
 ON CONFLICT (environment_id, event_id) DO NOTHING
 RETURNING event_id
 
+-- name: remember_receipts
+-- What stands before a rebuild, for comparison; gone with its transaction.
+CREATE TEMPORARY TABLE receipts_before ON COMMIT DROP AS
+SELECT event_id, type, job_id, position, message_id, recipient, code, detail, occurred_at, received_at
+FROM delivery_receipt WHERE environment_id = %(environment)s
+
+-- name: erase_receipts
+DELETE FROM delivery_receipt WHERE environment_id = %(environment)s
+
+-- name: receipts_that_differ
+WITH rebuilt AS (
+    SELECT event_id, type, job_id, position, message_id, recipient, code, detail, occurred_at, received_at
+    FROM delivery_receipt WHERE environment_id = %(environment)s
+)
+SELECT coalesce(b.event_id, r.event_id), b.told, r.told
+FROM (SELECT event_id, receipts_before::text AS told FROM receipts_before) AS b
+FULL JOIN (SELECT event_id, rebuilt::text AS told FROM rebuilt) AS r ON r.event_id = b.event_id
+WHERE b.told IS DISTINCT FROM r.told
+ORDER BY 1
+
+-- name: forget_what_stood
+DROP TABLE receipts_before
+
 -- name: lock_messages
 -- In one order everywhere, so that two batches of receipts can't wait for each other.
 SELECT m.job_id, m.position, m.person_id, m.address, m.account, m.rank, m.settled_at, m.overlays,

@@ -1,4 +1,6 @@
-"""`manage.py webhooks redrive` processes a range of stored events again; `webhooks verify` explains a signature."""
+"""Stored events of one environment: `redrive` processes them again, `rebuild` makes a projection of them anew; and
+`verify` says why a signature is or is not believed.
+"""
 
 import json
 import os
@@ -17,7 +19,7 @@ from lamba_campaigns.lib.signing import SignatureRefused, verify_lamba_v1
 from projects import access
 from projects.models import Environment
 from projects.scoping import Actor, Scope
-from webhooks import dead_letters, redrive, rehearsal
+from webhooks import dead_letters, projections, redrive, rehearsal
 from webhooks.catalog import parse_moment
 
 REFUSALS = {
@@ -44,6 +46,10 @@ class Command(BaseCommand):
         again.add_argument("--until", type=_moment, help="received before this ISO-8601 time")
         again.add_argument("--reason", default="", help="kept in the audit trail")
         again.add_argument("--dry-run", action="store_true", help="try them, roll it back, and say what would happen")
+        anew = commands.add_parser("rebuild", help="make a projection again from the stored events; 1: --check differs")
+        anew.add_argument("projection", choices=list(projections.every()), help=_sentences())
+        anew.add_argument("environment", help="workspace/project/environment")
+        anew.add_argument("--check", action="store_true", help="write nothing; name the first differences and exit 1")
         check = commands.add_parser("verify", help="say why a signature is or is not believed")
         check.add_argument("body", type=Path, help="file with the raw body, byte for byte")
         check.add_argument("--headers", type=Path, required=True, help="file with a JSON object of the headers")
@@ -53,10 +59,7 @@ class Command(BaseCommand):
         check.add_argument("--at", type=int, help="check as if it were this Unix second; now by default")
 
     def handle(self, *, command: str, **options: Any) -> None:
-        if command == "redrive":
-            self._redrive(**options)
-        else:
-            self._verify(**options)
+        {"redrive": self._redrive, "rebuild": self._rebuild, "verify": self._verify}[command](**options)
 
     def _redrive(self, *, environment: str, reason: str, because: str | None, dry_run: bool, **options: Any) -> None:
         scope = _scope(environment)
@@ -76,11 +79,22 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(ids)} events are processed again.")
 
     def _rehearse(self, scope: Scope, ids: Sequence[str]) -> None:
-        found = rehearsal.rehearse(scope=scope, event_ids=ids)
+        found = rehearsal.rehearse(scope=scope, event_ids=ids, now=timezone.now())
         for each in found:
             self.stdout.write(" ".join(filter(None, (each.event_id, each.state, each.error))))
         processed = sum(each.state == "processed" for each in found)
         self.stdout.write(f"{processed} of {len(found)} events would be processed.")
+
+    def _rebuild(self, *, projection: str, environment: str, check: bool, **_: Any) -> None:
+        chosen = projections.every()[projection]
+        scope, now = _scope(environment), timezone.now()
+        found = chosen.check(scope, now) if check else chosen.rebuild(scope, now)
+        self.stdout.write(f"{scope.path}: {found.events:,} events, {found.rows:,} rows")
+        for each in found.differences:
+            self.stdout.write(f"  {each}")
+        if check and found.difference_count:
+            raise CommandError(f"{found.difference_count:,} values are not what the events told.", returncode=1)
+        self.stdout.write(f"{found.difference_count:,} values put right." if found.difference_count else "Identical.")
 
     def _verify(self, *, body: Path, headers: Path, secret_variable: str, at: int | None, **_: Any) -> None:
         secret = os.environ.get(secret_variable, "")
@@ -99,6 +113,10 @@ class Command(BaseCommand):
         except SignatureRefused as problem:
             raise CommandError(REFUSALS[problem.reason] + _hint(problem.reason, signature)) from None
         self.stdout.write("The signature is valid.")
+
+
+def _sentences() -> str:
+    return "; ".join(f"{name}: {each.sentence}" for name, each in projections.every().items())
 
 
 def _hint(reason: str, signature: str) -> str:
