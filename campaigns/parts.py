@@ -21,7 +21,10 @@ from projects.scoping import Actor, Scope
 
 ACTIVE_MAX: Final = 100  # of each kind in one environment
 USES_SHOWN: Final = 100
-SAMPLE_BODY: Final = '# A headline\n\nHello {{ person.given_name | default: "there" }},\n\nwhat you want to say.\n\n[Do it](button:https://example.com)\n'
+SAMPLE_BODY: Final = (
+    '# A headline\n\nHello {{ person.given_name | default: "there" }},\n\nwhat you want to say.\n\n'
+    "[Do it](button:https://example.com)\n"
+)
 _SECTIONS: Final = ("<mj-section", "<mj-wrapper", "<mj-hero", "<mj-raw")
 _SENDER: Final = ("Sender", "sender@example.com")
 

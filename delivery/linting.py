@@ -33,8 +33,9 @@ _LINE = re.compile(r"Line (\d+): ")
 LAYOUT_SLOTS = frozenset({"content", "preheader", "sender"})
 SAMPLE_LINK = "https://example.com/unsubscribe"
 _FIELDS = [field.name for field in fields(Content)]
-_IMAGE_WITHOUT_ALT = re.compile(r"!\[\s*\]\(|<img\b(?![^>]*\balt=)", re.IGNORECASE)
+_IMAGE_WITHOUT_ALT = re.compile(r"!\[\s*\]\(|<(?:img|mj-image)\b(?![^>]{0,1000}\balt=)", re.IGNORECASE)
 _LOOKS_LIKE_LINK = re.compile(r"\[[^\]\n]{1,200}\]\((?P<target>[^)\n]*)\)?")
+_HTML_LINK = re.compile(r"""<a\b[^>]{0,500}?\bhref=(["'])(?P<target>[^"'\n]{0,2000})\1""", re.IGNORECASE)
 _LINK_TITLE = re.compile(r'(?<!\s)\s+"[^"]*"$')
 _SAFE_TARGET = re.compile(r"(button:)?(https?://[^\s/?#]\S*|mailto:[^\s@]+@\S+|tel:[+\d][\d ()-]*)$", re.IGNORECASE)
 
@@ -197,18 +198,23 @@ def _images(content: Content) -> Iterator[Problem]:
 def _links(content: Content) -> Iterator[Problem]:
     """What an author meant as a link and a reader could not follow."""
     for match in _LOOKS_LIKE_LINK.finditer(content.body):
-        target = match["target"].strip()
         if not match[0].endswith(")"):
             detail = f"The link {match[0][:60]} has no closing bracket."
-        elif "{{" in target or "{%" in target:
-            continue
-        else:
-            address = _LINK_TITLE.sub("", target)
-            if _SAFE_TARGET.match(address):
-                continue
-            detail = f"{address[:60] or 'An empty address'!r} is no address that a reader can follow. "
-            detail += f"Write https://{address}" if "." in address and "//" not in address else "Begin it with https://"
-        yield _at("body", content.body, match.start(), "broken_link", detail.replace("'An empty address'", "This"))
+            yield _at("body", content.body, match.start(), "broken_link", detail)
+        elif detail := _unfollowed(_LINK_TITLE.sub("", match["target"].strip())):
+            yield _at("body", content.body, match.start(), "broken_link", detail)
+    for match in _HTML_LINK.finditer(content.body):
+        if not match["target"].startswith("#") and (detail := _unfollowed(match["target"].strip())):
+            yield _at("body", content.body, match.start(), "broken_link", detail)
+
+
+def _unfollowed(address: str) -> str:
+    """Why nobody can follow the address; '' for one that is fine or holds a field."""
+    if "{{" in address or "{%" in address or _SAFE_TARGET.match(address):
+        return ""
+    detail = f"{address[:60]!r} is no address" if address else "This is no address"
+    todo = f"Write https://{address}" if "." in address and "//" not in address else "Begin it with https://"
+    return f"{detail} that a reader can follow. {todo}"
 
 
 def _size(content: Content) -> Iterator[Problem]:

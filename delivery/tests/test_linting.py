@@ -31,6 +31,8 @@ def found(body: str, subject: str = "Hello") -> list[tuple[str, str, int, int]]:
         ("One\n\nkey: ghp_abcdefghijklmnopqrstuvwxyz0123456789", "secret_detected", 3, 6),
         ("One\n![](https://acme.example/a.png)", "image_without_alt", 2, 1),
         ("A [link](www.acme.example)", "broken_link", 1, 3),
+        ('A <a href="www.acme.example">link</a>', "broken_link", 1, 3),
+        ("One\n<mj-image src='https://acme.example/a.png'>", "image_without_alt", 2, 1),
         ("A [link](https//acme.example)", "broken_link", 1, 3),
         ("A [link](javascript:alert(1))", "broken_link", 1, 3),
         ("A [link]()", "broken_link", 1, 3),
