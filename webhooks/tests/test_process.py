@@ -292,6 +292,15 @@ def test_what_one_worker_holds_no_other_gets(lamba: Sender, scope: Scope, handle
     assert set(states(scope).values()) == {"received"}, "no event was written"
 
 
+def test_a_worker_that_works_as_of_the_past_is_not_taken_for_dead(lamba: Sender, scope: Scope) -> None:
+    lamba.post(lamba.envelope(id="evt_1"))
+    InboundEvent.objects.within(scope).update(next_attempt_at=soon() - timedelta(days=2))
+    assert hold(scope, soon() - timedelta(days=1)) == 1
+
+    assert process.run(now=soon()) == 0
+    assert InboundLease.objects.within(scope).count() == 1
+
+
 def test_a_batch_is_bounded_in_bytes_and_has_one_event_at_least(lamba: Sender, scope: Scope) -> None:
     for number in range(4):
         lamba.post(lamba.envelope(id=f"evt_{number}", data={"filling": "x" * 1_000}))
