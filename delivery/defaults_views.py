@@ -7,11 +7,12 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from audit.refusals import recording
-from delivery import defaults
+from delivery import defaults, stop_limits
 from delivery.channels.relay import CONNECTIONS_MAX
 from delivery.consent_forms import Refusable
 from delivery.defaults import Defaults
 from delivery.stop_forms import STOP_PLACES, StopFields, domain_lines, domains_of, stop_initial, stop_values
+from delivery.stop_limits import KINDS, said
 from lamba_campaigns.lib.errors import DomainError
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
 
@@ -53,13 +54,15 @@ def sending_defaults(request: ConsoleRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and _changed(request, form):
         notify(request, "Sending defaults saved.")
         return HttpResponseRedirect(url(request.scope, "sending-defaults"))
-    context: dict[str, Any] = {"nav": "settings", "form": form, "found": found}
+    limits = stop_limits.combined(found.stop_limits)
+    holds = [(kind.label, said(limits[kind.code].warn), said(limits[kind.code].stop)) for kind in KINDS]
+    context: dict[str, Any] = {"nav": "settings", "form": form, "found": found, "holds": holds}
     return page(request, "delivery/sending.html", context, status=422 if form.errors else 200)
 
 
 def _changed(request: ConsoleRequest, form: DefaultsForm) -> bool:
     now, values = timezone.now(), form.cleaned_data
-    about = {"scope": request.scope, "actor": request.actor, "now": now}
+    about: dict[str, Any] = {"scope": request.scope, "actor": request.actor, "now": now}
     try:
         with recording(action="sending.defaults_changed", subject=defaults.SUBJECT, **about):
             defaults.change(

@@ -13,7 +13,7 @@ from delivery import inbox
 from delivery.inbox import Reader
 
 STREAMS_MAX = 3  # of a process: fewer than the threads that serve everything else
-STREAM_SECONDS_MAX = 25
+STREAM_SECONDS_MAX = 25.0
 LOOK_SECONDS = 1.0
 BACK_SECONDS = 1  # the browser's pause after a stream that ended in its time
 BACK_SECONDS_FULL = 10

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from django import forms
 
-from delivery.stop_limits import KINDS, PERCENT_MAX, PERCENT_MIN, Document, said
+from delivery.stop_limits import KINDS, PERCENT_MAX, PERCENT_MIN, Document
 
 SIDES: Final = {"warn": "warn at", "stop": "stop at"}
 # where `stop_limits.read` refuses something -> the field that it belongs to
@@ -28,13 +28,13 @@ class StopFields(forms.Form):
                     min_value=PERCENT_MIN,
                     max_value=PERCENT_MAX,
                     required=False,
-                    help_text=f"Usually {said(getattr(kind.usual, side))}.",
+                    help_text=f"Usually {getattr(kind.usual, side):g}%.",
                     widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
                 )
 
-    def stops(self) -> list[forms.BoundField]:
-        """The fields in the order of the page."""
-        return [self[name] for name in STOP_NAMES]
+    def stops(self) -> list[list[forms.BoundField]]:
+        """The two fields of each rule."""
+        return [[self[f"{kind.name}_{side}"] for side in SIDES] for kind in KINDS]
 
     def has_stops(self) -> bool:
         return any(self[name].value() not in (None, "") for name in STOP_NAMES)

@@ -76,7 +76,7 @@ class SendingDefaults(RestView):
         """Replace them as a whole. Stop limits and connections hold at once, domain limits from the next launch on."""
         given, now = validated(DefaultsRequest, request), timezone.now()
         version = expected_version(request) if "If-Match" in request.headers else 0
-        about = {"scope": self.scope, "actor": self.actor, "now": now}
+        about: dict[str, Any] = {"scope": self.scope, "actor": self.actor, "now": now}
         with recording(action="sending.defaults_changed", subject=defaults.SUBJECT, **about):
             found = defaults.change(version=version, **given, **about)
         return _answer(found)

@@ -141,7 +141,8 @@ def test_the_page_shows_and_changes_them(world: Any, scope: Scope, browser_of: C
     stale = alice.post(where, values | {"bounceRate_stop": "4"})
     assert (stale.status_code, "changed since you read them" in stale.content.decode()) == (422, True)
     bob = browser_of(world.bob)
-    assert "Save sending" not in bob.get(where).content.decode()
+    shown = bob.get(where).content.decode()
+    assert "Save sending" not in shown and "warns at 2.0%, stops at 4.0%" in shown and "600 a minute" in shown
     assert bob.post(where, values).status_code == 403
     assert browser_of(world.charlie).get(where).status_code == 404
 
