@@ -225,7 +225,7 @@ def _volume(limits: Sequence[usage.LimitUsage]) -> usage.LimitUsage:
 
 def _notice(line: usage.LimitUsage, threshold: int, until: str) -> Notice:
     over = threshold == warnings.OVER
-    reached = "over the limit" if over else "all of it is taken" if threshold == 100 else f"{threshold}% is taken"
+    reached = "over the limit" if over else "all of it is taken" if threshold == 100 else f"{line.percent}% is taken"
     detail = f"{line.current:,} of {line.allowed:,} are used or held until {until}."
     return Notice("bad" if over else "warn", f"{line.title}: {reached}", detail)
 
