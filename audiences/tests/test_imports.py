@@ -6,6 +6,7 @@ import pytest
 from django.db import transaction
 
 from audiences import facts, imports, statements, vocabulary
+from audiences.importing import work
 from audiences.models import FactRecord, ImportRun, Person, PersonFacts, Segment
 from audiences.tests.conftest import Import, MakePerson, narrow, problems_of
 from audit.models import AuditEntry
@@ -129,6 +130,22 @@ def test_an_erased_person_is_not_brought_back(scope: Scope, load: Import, make_p
     assert problems_of(scope, run) == [(2, "external_id", "erased_person")]
     person.refresh_from_db()
     assert person.email == ""
+
+
+def test_known_and_erased_people_after_batches_of_new_ones_are_found(
+    scope: Scope, load: Import, make_person: MakePerson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "ROWS_PER_BATCH", 2)
+    make_person("u4", name="Before")
+    make_person("u7", deleted=True)
+    told = ["u1,New", "u2,New", "u3,New", "u4,After", "u5,New", "u6,New", "u7,Back", "u8,New", "u81,New", "u82,New"]
+    run = load("external_id,name\n" + "\n".join([*told, "u9,New", "u9,Twice"]), skip_invalid=True)
+    assert (run.state, run.created_count, run.updated_count) == ("done", 9, 1)
+    wrong = [(line, code) for line, _, code in problems_of(scope, run)]
+    assert wrong == [(8, "erased_person"), (13, "repeated_person")]
+    names = dict(Person.objects.within(scope).values_list("external_id", "name"))
+    new = ["u1", "u2", "u3", "u5", "u6", "u8", "u81", "u82", "u9"]
+    assert names == dict.fromkeys(new, "New") | {"u4": "After", "u7": ""}
 
 
 def test_a_file_for_one_environment_leaves_the_others_alone(
