@@ -33,15 +33,16 @@ WITH {history}matched AS MATERIALIZED (
             WHEN f.unsubscribed_mask & %(channel)s <> 0 OR {refused} THEN 6
             WHEN f.suppressed_mask & %(channel)s <> 0 THEN 7
             ELSE 0
-        END AS late
+        END AS late,
+        hashtextextended(lower({address} COLLATE "C"), 0) AS hash
     FROM {people} AND ({predicate})
     {order}
 ),
 shared AS (
-    SELECT hashtextextended(lower(address COLLATE "C"), 0) AS hash
+    SELECT hash
     FROM matched
     WHERE early = 0 AND {can_be_shared}
-    GROUP BY 1
+    GROUP BY hash
     HAVING count(*) > 1
 ),
 twins AS (
@@ -51,7 +52,7 @@ twins AS (
             m.person_id,
             row_number() OVER (PARTITION BY lower(m.address COLLATE "C") ORDER BY m.late, m.person_id) AS rank
         FROM shared AS s
-        JOIN matched AS m ON m.early = 0 AND hashtextextended(lower(m.address COLLATE "C"), 0) = s.hash
+        JOIN matched AS m ON m.early = 0 AND m.hash = s.hash
     ) AS ranked
     WHERE rank > 1
 ),
@@ -122,7 +123,6 @@ FROM (
     OFFSET 0
 ) AS m
 GROUP BY reason
-ORDER BY reason
 
 -- name: count_variants
 -- Of an A/B split: how many of the included get which message.
