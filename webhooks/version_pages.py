@@ -15,6 +15,7 @@ from webhooks.models import Endpoint
 
 class OnlyOutgoing(Conflict):
     code = "ENDPOINT_HAS_NO_VERSION"
+    title = "A receiving endpoint has no payload version"
 
 
 @console_view(get="webhooks.manage", post="webhooks.manage")

@@ -415,13 +415,13 @@ def test_a_redrive_needs_a_reason_is_audited_and_runs_again(
     with pytest.raises(Invalid):
         redrive.redrive(scope=scope, actor=actor, event_ids=["evt_1"], reason="  ", now=now)
     assert redrive.select(scope=scope, selection=Selection()) == ["evt_1"]
-    assert entries(scope, "webhook.redriven") == []
+    assert [each.outcome for each in entries(scope, "webhook.redriven")] == ["refused"]
     broken.clear()
     assert redrive.redrive(scope=scope, actor=actor, event_ids=["evt_1"], reason="Fixed in 1.2", now=now) == ["evt_1"]
     process.run(now=soon())
 
     assert (one(scope).state, one(scope).attempts) == ("processed", 1)
-    [entry] = entries(scope, "webhook.redriven")
+    [_, entry] = entries(scope, "webhook.redriven")
     assert (entry.reason, (entry.before or {})["state"]) == ("Fixed in 1.2", "parked")
 
 
