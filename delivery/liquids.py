@@ -7,7 +7,7 @@ from functools import lru_cache, wraps
 from typing import Any
 
 import liquid
-from dateutil import parser
+from dateutil import parser  # type: ignore[import-untyped]  # what Liquid itself reads dates with
 from liquid.exceptions import FilterArgumentError, LiquidSyntaxError
 from liquid.undefined import StrictDefaultUndefined
 
