@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import drafts, preflight, simulation
-from delivery.api.defaults import StopLimits
 from delivery.pacing.rules import DOMAIN_RATE_MAX, PAST, WAVE_MAX, WAVES_MAX, ZONES
+from delivery.stop_shapes import StopLimits
 from lamba_campaigns.web.pagination import bad_query
 from lamba_campaigns.web.rest import RestView, StrictSerializer, validated
 

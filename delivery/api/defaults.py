@@ -15,22 +15,9 @@ from delivery.api.serializers import moment
 from delivery.channels.relay import CONNECTIONS_MAX
 from delivery.defaults import Defaults
 from delivery.pacing.rules import DOMAIN_RATE_MAX
-from delivery.stop_limits import KINDS, PERCENT_MAX, PERCENT_MIN, combined
+from delivery.stop_limits import KINDS, combined
+from delivery.stop_shapes import StopLimits
 from lamba_campaigns.web.rest import RestView, StrictSerializer, etag, expected_version, validated
-
-
-class StopLimit(StrictSerializer):
-    """Percent of what was attempted. A warning comes before the stop."""
-
-    warn = serializers.FloatField(min_value=PERCENT_MIN, max_value=PERCENT_MAX)
-    stop = serializers.FloatField(min_value=PERCENT_MIN, max_value=PERCENT_MAX)
-
-
-class StopLimits(StrictSerializer):
-    """A rule that is left out stays as it is without this."""
-
-    def get_fields(self) -> Any:
-        return {kind.name: StopLimit(required=False, help_text=f"{kind.label}.") for kind in KINDS}
 
 
 class DefaultsRequest(StrictSerializer):
