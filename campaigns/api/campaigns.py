@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import books, books_statements, drafts, launch, preflight, recipients, schedule
+from campaigns import books, books_statements, drafts, freezing, launch, preflight, recipients, schedule
 from campaigns.api import serializers as shapes
 from campaigns.models import Campaign, State
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
@@ -329,6 +329,8 @@ class CampaignRecipientsCsv(RestView):
 def _answer(view: RestView, campaign: Campaign, status: int = 200, **headers: str) -> Response:
     body: dict[str, Any] = dict(shapes.CampaignRead(campaign).data)
     body["balance"] = books.live_balance(scope=view.scope, campaign=campaign)
+    found = freezing.of(scope=view.scope, campaign=campaign)
+    body["freezing"] = {"phase": found.phase, "written": found.written, "expected": found.expected} if found else None
     return Response(body, status, headers={"ETag": etag(campaign.state_version), **headers})
 
 

@@ -223,8 +223,15 @@ class BalanceRead(serializers.Serializer[Any]):
     residual = serializers.IntegerField(help_text="planned minus all accounts: 0, or something is wrong.")
 
 
+class FreezingRead(serializers.Serializer[Any]):
+    phase = serializers.ChoiceField(choices=["waiting", "matching", "writing", "sealing"])
+    written = serializers.IntegerField(help_text="People included so far, in steps of some thousand.")
+    expected = serializers.IntegerField(help_text="What the preflight counted.")
+
+
 class CampaignDetail(CampaignRead):
     balance = BalanceRead(allow_null=True, default=None, help_text="Live counters; null before sending began.")
+    freezing = FreezingRead(allow_null=True, default=None, help_text="While it is launching: how far the freeze is.")
 
 
 class CampaignPage(serializers.Serializer[Any]):
