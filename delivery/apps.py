@@ -6,7 +6,8 @@ class DeliveryConfig(AppConfig):
 
     def ready(self) -> None:
         from audiences import exclusions
-        from delivery import esp_receipts, handlers, pages, receipts_rebuild  # noqa: F401 - registers receipts, navigation and states
+        from delivery import esp_receipts, handlers, pages  # noqa: F401 - registers receipts, navigation and states
+        from delivery import receipts_rebuild
         from lamba_campaigns.lib.sql import statement
 
         exclusions.register_topics(

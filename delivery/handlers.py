@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from delivery import inbox, own_receipts, receipts, receipts_rebuild
+from delivery import inbox, own_receipts, receipts
 from delivery.merging import TYPES
 from projects.scoping import Scope
 from webhooks.registry import Event, handles
@@ -23,6 +23,3 @@ def record_own_receipts(scope: Scope, events: Sequence[Event], now: datetime) ->
 def forget_inboxes(scope: Scope, events: Sequence[Event], now: datetime) -> None:
     """Whoever was erased leaves no messages behind."""
     inbox.forget(scope=scope, external_ids=[str(event.data["userId"]) for event in events if "userId" in event.data])
-
-
-receipts_rebuild.register()
