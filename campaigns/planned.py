@@ -44,7 +44,7 @@ def volume(scope: Scope, since: datetime, until: datetime) -> Sequence[Planned]:
     ]
 
 
-def _sharing(scope: Scope) -> Sequence[int] | QuerySet[Environment, dict[str, Any]]:
+def _sharing(scope: Scope) -> Sequence[int] | QuerySet[Environment, Any]:
     if not scope.is_production:
         return [scope.environment_id]
     return Environment.objects.filter(project__workspace_id=scope.workspace_id, name=scope.environment).values("pk")
