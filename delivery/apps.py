@@ -6,12 +6,12 @@ class DeliveryConfig(AppConfig):
 
     def ready(self) -> None:
         from audiences import exclusions
-        from delivery import esp_receipts, handlers, pages  # noqa: F401 - registers receipts, navigation and states
-        from delivery import receipts_rebuild
+        from delivery import esp_receipts, handlers, pages, receipts_rebuild
         from lamba_campaigns.lib.sql import statement
 
         exclusions.register_topics(
             refused=statement("delivery", "topic_refused"),
             never_asked_for=statement("delivery", "topic_never_asked_for"),
         )
+        assert esp_receipts and handlers and pages  # they register what they hold when they are imported
         receipts_rebuild.register()
