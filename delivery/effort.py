@@ -93,16 +93,18 @@ def bounded(call: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(call)
     def checked(value: Any, *args: Any, context: MeasuredContext, **kwargs: Any) -> Any:
-        given = {"context": context, **kwargs} if asks else kwargs
-        context.spend(1 + sum(map(_steps, (value, *args))))
+        context.spend(1 + _steps(value) + (sum(map(_steps, args)) if args else 0))
+        if asks:
+            kwargs["context"] = context
         try:
-            made = call(value, *args, **given)
+            made = call(value, *args, **kwargs)
         except LiquidError:
             raise
         except (ArithmeticError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as problem:
             raise FilterArgumentError(f"{call.__name__} can't work on this value: {problem}", token=None) from None
-        require_size(made)
-        context.spend(_steps(made))
+        if not isinstance(made, str) or len(made) > VALUE_CHARS_A_STEP:  # the usual value is a short text
+            require_size(made)
+            context.spend(_steps(made))
         return made
 
     checked.with_context = True  # type: ignore[attr-defined]  # the library's own mark
