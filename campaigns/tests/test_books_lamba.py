@@ -72,8 +72,7 @@ def payloads(sent: Campaign, scope: Scope) -> list[dict[str, Any]]:
 
 
 def test_a_campaign_is_found_by_any_id_that_the_event_carries(sent: Campaign, scope: Scope, now: datetime) -> None:
-    people = Message.objects.filter(environment_id=scope.environment_id, job_id=sent.job_id)
-    assert people.count() == PEOPLE
+    assert Message.objects.filter(environment_id=scope.environment_id).count() == PEOPLE
 
     for data in payloads(sent, scope):
         assert books_lamba.campaign_of(scope=scope, event=told(data, now)) == sent, data

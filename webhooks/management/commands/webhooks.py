@@ -6,7 +6,7 @@ import json
 import os
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,12 @@ class Command(BaseCommand):
         check.add_argument("--at", type=int, help="check as if it were this Unix second; now by default")
 
     def handle(self, *, command: str, **options: Any) -> None:
-        {"redrive": self._redrive, "rebuild": self._rebuild, "verify": self._verify}[command](**options)
+        run: dict[str, Callable[..., None]] = {
+            "redrive": self._redrive,
+            "rebuild": self._rebuild,
+            "verify": self._verify,
+        }
+        run[command](**options)
 
     def _redrive(self, *, environment: str, reason: str, because: str | None, dry_run: bool, **options: Any) -> None:
         scope = _scope(environment)
