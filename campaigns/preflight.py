@@ -331,7 +331,7 @@ def _within(
     allowed = plan.limits[ask.key]
     if ask.key == holds.AUDIENCE:
         of = f"{ask.quantity:,} of {allowed:,}" if allowed is not None else f"{ask.quantity:,}, no limit"
-        return Check(ask.key, label, "pass", of)
+        return Check(ask.key, label, "pass", of, Meter(ask.quantity, allowed))
     taken = (usage.used + usage.reserved) if usage else 0
     if ask.key == holds.VOLUME:
         over = 0 if allowed is None else max(0, taken + ask.quantity - allowed)

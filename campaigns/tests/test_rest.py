@@ -49,6 +49,7 @@ def test_a_campaign_from_template_to_launch(api: Api, make_draft: MakeDraft, sco
 
     assert launched.status_code == again.status_code == 202
     assert launched["Location"] == where and launched.json()["state"] == "launching"
+    assert launched.json()["freezing"] == {"phase": "waiting", "written": 0, "expected": 3}
     assert again["Idempotency-Replayed"] == "true"
     assert Campaign.objects.within(scope).filter(state=State.LAUNCHING).count() == 1
 
@@ -139,6 +140,11 @@ def test_books_and_recipients(
     assert rest["nextCursor"] is None
     assert [(row["outcome"], row["reason"]) for row in left_out["items"]] == [("excluded", "no_consent")]
     problem(client.get(f"{where}/recipients?outcome=happy"), 422, "INVALID")
+    verdicts = [client.get(row["explain"]).json()["verdict"] for row in (people["items"][0], left_out["items"][0])]
+    assert verdicts == [
+        "In: the rule matches and nothing forbids contact.",
+        "Not in: The person has not agreed to be contacted by this channel.",
+    ]
     assert client.get(where).json()["balance"]["accounts"]["accepted"] == 3
 
 
