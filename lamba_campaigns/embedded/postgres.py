@@ -131,7 +131,7 @@ def prepare(
     if server.data.exists() and not _is_whole(server.data):
         aside = server.data.with_name(f"data.broken-{time.strftime('%Y%m%d-%H%M%S')}")
         server.data.rename(aside)
-        notice(f"The database folder was incomplete and held no database; a new one was made. The old is {aside}.")
+        notice(f"The database folder was not complete, so a new database was made. What was there is kept in {aside}.")
     if not server.data.exists():
         _initialise(server)
     _require_version(server)
