@@ -52,7 +52,7 @@ class RestView(APIView):
         super().initial(request, *args, **kwargs)
         queries.require_known(self, request)
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """The methods of this address, in the header Allow."""
         return Response(status=204)
 

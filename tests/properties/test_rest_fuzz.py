@@ -84,7 +84,13 @@ class Caller:
             headers["Idempotency-Key"] = self.chance.choice(["a", "🦜", "k" * 300, f"{operation} {number}"])
         said = f"{operation.method.upper()} {address} {headers} {body[:500]!r}"
         try:
-            answer = client.generic(operation.method.upper(), address, body, content_type=kind, headers=headers)
+            answer = client.generic(
+                operation.method.upper(),
+                address,
+                body,
+                content_type=kind,
+                headers=headers,  # type: ignore[arg-type]
+            )
         except Exception as error:
             raise AssertionError(f"{said} crashed") from error
         return said, answer
@@ -169,7 +175,7 @@ def filled(
 
 def test_no_operation_answers_with_a_crash(api: Callable[..., APIClient], filled: None, settings: Any) -> None:
     settings.API_RATE = "1000000/minute"
-    document = SchemaGenerator().get_schema(request=None, public=True)
+    document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     operations = list(_operations(document))
     client = api()
     caller = Caller(document, _ids(client, operations))
