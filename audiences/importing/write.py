@@ -46,17 +46,12 @@ class Named(Protocol):
     def first(self) -> int: ...
 
 
-def repeated(*, title: str, rows: Sequence[Named]) -> list[Found]:
-    """Rows about somebody of whom an earlier line speaks."""
-    return [Found(row.line, title, "repeated_person", row.who, str(row.first)) for row in rows if row.first]
-
-
 def look(*, scope: Scope, title: str, rows: Sequence[Named]) -> tuple[dict[str, int], list[Found]]:
     """People known before, by external id, and what is wrong with these rows. Writes nothing."""
     params = {"environment": scope.environment_id, "external_ids": [row.who for row in rows if not row.first]}
     found = statements.rows("find_people_and_erased", params=params)
     erased = {who for who, _, gone in found if gone}
-    problems = repeated(title=title, rows=rows)
+    problems = [Found(row.line, title, "repeated_person", row.who, str(row.first)) for row in rows if row.first]
     if erased:
         problems += [Found(row.line, title, "erased_person", row.who) for row in rows if row.who in erased]
     return {who: person for who, person, gone in found if not gone}, problems
@@ -86,34 +81,23 @@ class Writer:
     def __init__(self, *, scope: Scope, run: ImportRun, title: str, now: datetime) -> None:
         sql.require_transaction()
         self.created = self.updated = 0
-        self._all_new = False  # whether the batch before held nobody who is known
         self._scope, self._title, self._now = scope, title, now
         self._at, self._source = run.created_at, f"import:{run.public_id}"
         statements.count("create_import_people", params={})
 
     def write(self, batch: Batch) -> list[Found]:
-        """Write the right rows of this batch; returns what is wrong with the others.
-
-        After a batch of new people the next is taken for new, too: a unique index says so if it is not, and it is
-        looked up then. Looking up a million strangers is a tenth of their import.
-        """
+        """Write the right rows of this batch; returns what is wrong with the others."""
         for tries in range(1, TRIES_MAX + 1):
             try:
                 with transaction.atomic():
-                    people, problems = self._look(batch, blind=self._all_new and tries == 1)
+                    people, problems = look(scope=self._scope, title=self._title, rows=batch.rows)
                     created = self._write(batch, people, {each.line for each in problems})
                     break
             except IntegrityError:
                 if tries == TRIES_MAX:
                     raise
         self.created += created
-        self._all_new = created == len({row.who for row in batch.rows})
         return problems
-
-    def _look(self, batch: Batch, *, blind: bool) -> tuple[dict[str, int], list[Found]]:
-        if blind:
-            return {}, repeated(title=self._title, rows=batch.rows)
-        return look(scope=self._scope, title=self._title, rows=batch.rows)
 
     def _write(self, batch: Batch, people: dict[str, int], wrong: set[int]) -> int:
         """Create who is new; the others wait. Returns how many are new."""
