@@ -87,9 +87,9 @@ class Caller:
             answer = client.generic(
                 operation.method.upper(),
                 address,
-                body,
+                body,  # type: ignore[arg-type]
                 content_type=kind,
-                headers=headers,  # type: ignore[arg-type]
+                headers=headers,
             )
         except Exception as error:
             raise AssertionError(f"{said} crashed") from error
