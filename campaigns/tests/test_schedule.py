@@ -11,7 +11,7 @@ from campaigns import launch, schedule, sweeps
 from campaigns.models import Campaign, State
 from campaigns.schedule import NoSuchTime, TimePassed, TwoSuchTimes
 from campaigns.tests.conftest import MakeDraft, fresh
-from campaigns.tests.test_launch import actions, events, limit
+from campaigns.tests.launching import actions, events, limit
 from lamba_campaigns.lib.errors import Invalid
 from limits.reservations import PlanLimitExceeded
 from projects.scoping import Actor, Scope

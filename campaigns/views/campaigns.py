@@ -214,8 +214,8 @@ def _body(request: ConsoleRequest, campaign: Campaign) -> tuple[str, dict[str, A
         )
         ruled = campaign.sending_rules or campaign.total_cap
         plan = plan_context(request.scope, campaign) if ruled and campaign.audience else {}
-        context = {"report": report, "sends_at": campaign.scheduled_at, "plan_capped": bool(campaign.total_cap)}
-        return "campaigns/draft.html", context | plan
+        draft = {"report": report, "sends_at": campaign.scheduled_at, "plan_capped": bool(campaign.total_cap)}
+        return "campaigns/draft.html", draft | plan
     context = live_context(request, campaign)
     if campaign.job is None:
         return "campaigns/launching.html", context

@@ -60,7 +60,11 @@ class Own:
         self.until(self._database_answers if name == "postgres" else self._broker_answers)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        until(lambda: bool(self.supervisor.turn(0.02)) or condition(), seconds=60)
+        def holds() -> bool:
+            self.supervisor.turn(0.02)
+            return condition()
+
+        until(holds, seconds=60)
 
     def broker(self) -> redis.Redis:
         return redis.Redis(unix_socket_path=urlsplit(self.redis_url).path)
@@ -122,7 +126,7 @@ def _copy(programs: Path, source: str, target: str) -> None:
     dump = subprocess.run(
         [programs / "pg_dump", "--no-owner", "--no-privileges", source], capture_output=True, check=True
     )
-    load = [programs / "psql", "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", target]
+    load = [str(programs / "psql"), "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", target]
     subprocess.run(load, input=dump.stdout, stdout=subprocess.DEVNULL, check=True)
 
 

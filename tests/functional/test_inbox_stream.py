@@ -107,9 +107,7 @@ def test_readers_who_never_read_hold_neither_the_site_nor_a_stream_for_long(port
         told = [_first(wire) + _rest(wire) for wire in idle]
     for each in told:
         assert STAYS in each and b"event: inbox" in each and each.endswith(b"0\r\n\r\n")
-        assert len(each) < 4096, (
-            "it fits into the buffer of any socket: writing never waits for a reader"
-        )
+        assert len(each) < 4096, "it fits into the buffer of any socket: writing never waits for a reader"
 
 
 def test_a_reader_who_leaves_makes_room(port: int, token: str) -> None:
