@@ -37,6 +37,7 @@ def _expire_one(row: tuple, now: datetime) -> int:  # type: ignore[type-arg]
     )
     count = statements.count("open_window_becomes_uncertain", where | {"detail": detail, "now": now})
     statements.count("free_chunk", {"job": job_id, "number": number})
+    statements.count("forget_relay_owner", {"owner": owner})
     changes = Changes()
     changes.move(f"c{number}:p{intent}:lost", Account.IN_FLIGHT, Account.UNCERTAIN, count)
     changes.outcomes[Account.UNCERTAIN] += count

@@ -49,7 +49,7 @@ class Share:
             statements.rows("lock_relay", {"relay": self.relay})
             statements.count("forget_relay_uses", {"relay": self.relay})
             self.granted, self.fair = statements.rows("use_relay", values | limits)[0]
-        self._asked_at = time.monotonic()
+        self._asked_at = time.monotonic() if self.granted else 0.0
         if not self.granted:
             raise NoRoom(f"Other workers use all connections to {self.relay}.")
         return self.granted

@@ -41,6 +41,13 @@ class MovedResponse(serializers.Serializer[Any]):
     messages = serializers.IntegerField(help_text="How many moved.")
 
 
+class WarningResponse(serializers.Serializer[Any]):
+    rule = serializers.CharField()
+    domain = serializers.CharField(help_text="Of the mailboxes; empty for all messages of the job.")
+    detail = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
 class StuckResponse(serializers.Serializer[Any]):
     code = serializers.ChoiceField(choices=list(get_args(StuckCode)))
     detail = serializers.CharField()
@@ -74,6 +81,7 @@ class JobResponse(serializers.Serializer[Any]):
     pacePerMinute = serializers.IntegerField()
     finishesAt = serializers.DateTimeField(allow_null=True)
     whyStuck = StuckResponse(allow_null=True)
+    warnings = WarningResponse(many=True, help_text="Warn limits of stop rules that were passed, each once.")
     perMinute = MinuteResponse(many=True)
     createdAt = serializers.DateTimeField()
     finishedAt = serializers.DateTimeField(allow_null=True)
@@ -158,6 +166,7 @@ def job_json(job: SendJob, progress: Progress) -> dict[str, Any]:
         "pacePerMinute": progress.pace,
         "finishesAt": moment(progress.finishes_at),
         "whyStuck": _stuck_json(progress.why_stuck),
+        "warnings": job.warnings,
         "perMinute": [
             {
                 "at": moment(each.at),

@@ -2,13 +2,17 @@
 
 import os
 import socket
+import time
 from collections.abc import Sequence
 
-from delivery.channels.base import Handed
+from delivery.channels.base import Handed, NoRoom
 from delivery.channels.smtp import SmtpChannel
 from delivery.mime import Envelope
-from delivery.slots import Share
+from delivery.slots import ASK_SECONDS, Share
 from projects.scoping import Scope
+
+WAIT_SECONDS = 0.25
+WAIT_SECONDS_MAX = 1.5 * ASK_SECONDS
 
 
 class SharedRelay:
@@ -21,7 +25,16 @@ class SharedRelay:
         self._share = Share(scope, repr(channel.relay), owner, most, min(within or most, most))
 
     def ready(self) -> None:
-        self.keep()
+        """Waits a moment for a part: whoever has more than theirs gives it back when they ask next."""
+        until = time.monotonic() + WAIT_SECONDS_MAX
+        while True:
+            try:
+                self.keep()
+                break
+            except NoRoom:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(WAIT_SECONDS)
         self._channel.ready()
 
     def keep(self) -> None:

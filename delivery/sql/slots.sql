@@ -29,5 +29,9 @@ ON CONFLICT (relay, owner) DO UPDATE
 SET environment_id = excluded.environment_id, connections = excluded.connections, until = excluded.until
 RETURNING connections, (SELECT fair FROM mine)
 
+-- name: forget_relay_owner
+-- A worker that lost its lease is taken for dead: its connections ended with it, and others need not wait for its time.
+DELETE FROM delivery_relayuse WHERE owner = %(owner)s
+
 -- name: leave_relay
 DELETE FROM delivery_relayuse WHERE relay = %(relay)s AND owner = %(owner)s

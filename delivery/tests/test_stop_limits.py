@@ -40,7 +40,12 @@ def test_the_nearest_document_that_names_a_rule_decides() -> None:
 
 
 def test_a_warning_is_told_once_and_the_job_goes_on(
-    scope: Scope, now: datetime, make_job: Callable[..., SendJob], deliver: Callable[..., None], postbox: Postbox
+    scope: Scope,
+    now: datetime,
+    api: Api,
+    make_job: Callable[..., SendJob],
+    deliver: Callable[..., None],
+    postbox: Postbox,
 ) -> None:
     refuse_every(postbox, 8)  # 12.5 %: above the warn limit, below the stop limit
     job = make_job(1200)
@@ -57,6 +62,7 @@ def test_a_warning_is_told_once_and_the_job_goes_on(
     assert InboundEvent.objects.within(scope).filter(type="delivery.job_warned").count() == 2
     breaker.check(scope=scope, job=job, now=now)
     assert entries.count() == 2
+    assert api().get(f"/api/v1/jobs/{job.public_id}").json()["warnings"] == job.warnings
 
 
 def test_limits_of_the_environment_and_of_the_campaign_stop_earlier_or_later(
