@@ -2,206 +2,360 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
+from django.db import migrations, models
+
 import lamba_campaigns.lib.constraints
 import projects.scoping
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('audiences', '0002_mass_tables'),
-        ('delivery', '0002_storage'),
-        ('projects', '0001_initial'),
+        ("audiences", "0002_mass_tables"),
+        ("delivery", "0002_storage"),
+        ("projects", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Template',
+            name="Template",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('channel', models.CharField(choices=[('email', 'Email'), ('in_app', 'In-app'), ('webhook', 'Webhook'), ('sms', 'SMS')], default='email', max_length=10)),
-                ('status', models.CharField(choices=[('active', 'Active'), ('archived', 'Archived')], default='active', max_length=10)),
-                ('state_version', models.PositiveIntegerField(default=1)),
-                ('latest_number', models.PositiveIntegerField(default=0)),
-                ('draft_subject', models.CharField(blank=True, default='', max_length=300)),
-                ('draft_preheader', models.CharField(blank=True, default='', max_length=300)),
-                ('draft_body', models.TextField(blank=True, default='')),
-                ('draft_saved_at', models.DateTimeField(null=True)),
-                ('created_by', models.CharField(max_length=200)),
-                ('updated_by', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
+                ("name", models.CharField(max_length=120)),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[("email", "Email"), ("in_app", "In-app"), ("webhook", "Webhook"), ("sms", "SMS")],
+                        default="email",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("active", "Active"), ("archived", "Archived")], default="active", max_length=10
+                    ),
+                ),
+                ("state_version", models.PositiveIntegerField(default=1)),
+                ("latest_number", models.PositiveIntegerField(default=0)),
+                ("draft_subject", models.CharField(blank=True, default="", max_length=300)),
+                ("draft_preheader", models.CharField(blank=True, default="", max_length=300)),
+                ("draft_body", models.TextField(blank=True, default="")),
+                ("draft_saved_at", models.DateTimeField(null=True)),
+                ("created_by", models.CharField(max_length=200)),
+                ("updated_by", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
+                "constraints": [
+                    models.UniqueConstraint(fields=("environment", "id"), name="campaigns_template_in_scope"),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["active", "archived"])), name="template_status_is_known"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "active")),
+                        fields=("environment", "name"),
+                        name="template_name_is_unique",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(
+                        models.F("environment"),
+                        models.OrderBy(models.F("updated_at"), descending=True),
+                        models.F("id"),
+                        name="template_by_change",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='TemplateVersion',
+            name="TemplateVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
-                ('number', models.PositiveIntegerField()),
-                ('subject', models.CharField(max_length=300)),
-                ('preheader', models.CharField(blank=True, default='', max_length=300)),
-                ('body', models.TextField()),
-                ('variables', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=120), default=list, size=None)),
-                ('digest', models.BinaryField(max_length=32)),
-                ('created_by', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField()),
-                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
-                ('template', projects.scoping.ScopedForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='versions', to='campaigns.template')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
+                ("number", models.PositiveIntegerField()),
+                ("subject", models.CharField(max_length=300)),
+                ("preheader", models.CharField(blank=True, default="", max_length=300)),
+                ("body", models.TextField()),
+                (
+                    "variables",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=120), default=list, size=None
+                    ),
+                ),
+                ("digest", models.BinaryField(max_length=32)),
+                ("created_by", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
+                    ),
+                ),
+                (
+                    "template",
+                    projects.scoping.ScopedForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="versions", to="campaigns.template"
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
+                "constraints": [
+                    models.UniqueConstraint(fields=("environment", "id"), name="campaigns_templateversion_in_scope"),
+                    models.UniqueConstraint(fields=("template", "number"), name="template_version_number_is_used_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("number__gte", 1)), name="template_version_counts_from_one"
+                    ),
+                    lamba_campaigns.lib.constraints.ScopedReference(
+                        field="template", name="campaigns_templateversion_template_scope"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Campaign',
+            name="Campaign",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('channel', models.CharField(choices=[('email', 'Email'), ('in_app', 'In-app'), ('webhook', 'Webhook'), ('sms', 'SMS')], default='email', max_length=10)),
-                ('scheduled_at', models.DateTimeField(null=True)),
-                ('time_zone', models.CharField(max_length=64)),
-                ('rate_per_minute', models.PositiveIntegerField(null=True)),
-                ('accept_overage', models.PositiveIntegerField(null=True)),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('scheduled', 'Scheduled'), ('launching', 'Launching'), ('sending', 'Sending'), ('pausing', 'Pausing'), ('paused', 'Paused'), ('cancelling', 'Cancelling'), ('cancelled', 'Cancelled'), ('completed', 'Completed'), ('completed_with_exceptions', 'Completed With Exceptions'), ('failed', 'Failed')], default='draft', max_length=30)),
-                ('state_version', models.PositiveIntegerField(default=1)),
-                ('launch_number', models.PositiveIntegerField(default=0)),
-                ('launch_tries', models.PositiveSmallIntegerField(default=0)),
-                ('launch_lease_until', models.DateTimeField(null=True)),
-                ('blockers', models.JSONField(blank=True, default=list)),
-                ('evidence', models.JSONField(blank=True, default=list)),
-                ('launched_by', models.JSONField(blank=True, default=dict)),
-                ('created_by', models.CharField(max_length=200)),
-                ('updated_by', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('requested_at', models.DateTimeField(null=True)),
-                ('launched_at', models.DateTimeField(null=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('books_closed_at', models.DateTimeField(null=True)),
-                ('audience', projects.scoping.ScopedForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='audiences.audience')),
-                ('audience_version', projects.scoping.ScopedForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='audiences.audienceversion')),
-                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
-                ('job', projects.scoping.ScopedForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='delivery.sendjob')),
-                ('snapshot', projects.scoping.ScopedForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='audiences.snapshot')),
-                ('template_version', projects.scoping.ScopedForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='campaigns', to='campaigns.templateversion')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
+                ("name", models.CharField(max_length=120)),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[("email", "Email"), ("in_app", "In-app"), ("webhook", "Webhook"), ("sms", "SMS")],
+                        default="email",
+                        max_length=10,
+                    ),
+                ),
+                ("scheduled_at", models.DateTimeField(null=True)),
+                ("time_zone", models.CharField(max_length=64)),
+                ("rate_per_minute", models.PositiveIntegerField(null=True)),
+                ("accept_overage", models.PositiveIntegerField(null=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("scheduled", "Scheduled"),
+                            ("launching", "Launching"),
+                            ("sending", "Sending"),
+                            ("pausing", "Pausing"),
+                            ("paused", "Paused"),
+                            ("cancelling", "Cancelling"),
+                            ("cancelled", "Cancelled"),
+                            ("completed", "Completed"),
+                            ("completed_with_exceptions", "Completed With Exceptions"),
+                            ("failed", "Failed"),
+                        ],
+                        default="draft",
+                        max_length=30,
+                    ),
+                ),
+                ("state_version", models.PositiveIntegerField(default=1)),
+                ("launch_number", models.PositiveIntegerField(default=0)),
+                ("launch_tries", models.PositiveSmallIntegerField(default=0)),
+                ("launch_lease_until", models.DateTimeField(null=True)),
+                ("blockers", models.JSONField(blank=True, default=list)),
+                ("evidence", models.JSONField(blank=True, default=list)),
+                ("launched_by", models.JSONField(blank=True, default=dict)),
+                ("created_by", models.CharField(max_length=200)),
+                ("updated_by", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                ("requested_at", models.DateTimeField(null=True)),
+                ("launched_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                ("books_closed_at", models.DateTimeField(null=True)),
+                (
+                    "audience",
+                    projects.scoping.ScopedForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="audiences.audience",
+                    ),
+                ),
+                (
+                    "audience_version",
+                    projects.scoping.ScopedForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="audiences.audienceversion",
+                    ),
+                ),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
+                    ),
+                ),
+                (
+                    "job",
+                    projects.scoping.ScopedForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="delivery.sendjob"
+                    ),
+                ),
+                (
+                    "snapshot",
+                    projects.scoping.ScopedForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="audiences.snapshot",
+                    ),
+                ),
+                (
+                    "template_version",
+                    projects.scoping.ScopedForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="campaigns",
+                        to="campaigns.templateversion",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
+                "constraints": [
+                    models.UniqueConstraint(fields=("environment", "id"), name="campaigns_campaign_in_scope"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "state__in",
+                                [
+                                    "draft",
+                                    "scheduled",
+                                    "launching",
+                                    "sending",
+                                    "pausing",
+                                    "paused",
+                                    "cancelling",
+                                    "cancelled",
+                                    "completed",
+                                    "completed_with_exceptions",
+                                    "failed",
+                                ],
+                            )
+                        ),
+                        name="campaign_state_is_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("channel__in", ["email", "in_app", "webhook", "sms"])),
+                        name="campaign_channel_is_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "scheduled"), _negated=True),
+                            ("scheduled_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="campaign_scheduled_has_time",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                (
+                                    "state__in",
+                                    (
+                                        "scheduled",
+                                        "launching",
+                                        "sending",
+                                        "pausing",
+                                        "paused",
+                                        "cancelling",
+                                        "completed",
+                                        "completed_with_exceptions",
+                                    ),
+                                ),
+                                _negated=True,
+                            ),
+                            models.Q(("audience__isnull", False), ("template_version__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="campaign_launched_has_message_and_audience",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                (
+                                    "state__in",
+                                    (
+                                        "sending",
+                                        "pausing",
+                                        "paused",
+                                        "cancelling",
+                                        "completed",
+                                        "completed_with_exceptions",
+                                    ),
+                                ),
+                                _negated=True,
+                            ),
+                            models.Q(
+                                ("audience_version__isnull", False), ("job__isnull", False), ("snapshot__isnull", False)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="campaign_sending_has_snapshot_and_job",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("rate_per_minute__isnull", True),
+                            models.Q(("rate_per_minute__gte", 1), ("rate_per_minute__lte", 1000000)),
+                            _connector="OR",
+                        ),
+                        name="campaign_rate_is_positive",
+                    ),
+                    models.UniqueConstraint(fields=("environment", "job"), name="campaign_job_belongs_to_one"),
+                    lamba_campaigns.lib.constraints.ScopedReference(
+                        field="template_version", name="campaigns_campaign_template_version_scope"
+                    ),
+                    lamba_campaigns.lib.constraints.ScopedReference(
+                        field="audience", name="campaigns_campaign_audience_scope"
+                    ),
+                    lamba_campaigns.lib.constraints.ScopedReference(
+                        field="audience_version", name="campaigns_campaign_audience_version_scope"
+                    ),
+                    lamba_campaigns.lib.constraints.ScopedReference(
+                        field="snapshot", name="campaigns_campaign_snapshot_scope"
+                    ),
+                    lamba_campaigns.lib.constraints.ScopedReference(field="job", name="campaigns_campaign_job_scope"),
+                ],
+                "indexes": [
+                    models.Index(
+                        models.F("environment"),
+                        models.OrderBy(models.F("updated_at"), descending=True),
+                        models.F("id"),
+                        name="campaign_by_change",
+                    ),
+                    models.Index(models.F("environment"), models.F("state"), name="campaign_by_state"),
+                    models.Index(
+                        models.F("scheduled_at"), condition=models.Q(("state", "scheduled")), name="campaign_due"
+                    ),
+                    models.Index(
+                        models.F("state"),
+                        models.F("updated_at"),
+                        condition=models.Q(("state__in", ["launching", "sending", "pausing", "paused", "cancelling"])),
+                        name="campaign_moving",
+                    ),
+                    models.Index(
+                        models.F("finished_at"),
+                        condition=models.Q(
+                            ("books_closed_at__isnull", True), ("finished_at__isnull", False), ("job__isnull", False)
+                        ),
+                        name="campaign_books_open",
+                    ),
+                ],
             },
-        ),
-        migrations.AddIndex(
-            model_name='template',
-            index=models.Index(models.F('environment'), models.OrderBy(models.F('updated_at'), descending=True), models.F('id'), name='template_by_change'),
-        ),
-        migrations.AddConstraint(
-            model_name='template',
-            constraint=models.UniqueConstraint(fields=('environment', 'id'), name='campaigns_template_in_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='template',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['active', 'archived'])), name='template_status_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='template',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'active')), fields=('environment', 'name'), name='template_name_is_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='templateversion',
-            constraint=models.UniqueConstraint(fields=('environment', 'id'), name='campaigns_templateversion_in_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='templateversion',
-            constraint=models.UniqueConstraint(fields=('template', 'number'), name='template_version_number_is_used_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='templateversion',
-            constraint=models.CheckConstraint(condition=models.Q(('number__gte', 1)), name='template_version_counts_from_one'),
-        ),
-        migrations.AddConstraint(
-            model_name='templateversion',
-            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='template', name='campaigns_templateversion_template_scope'),
-        ),
-        migrations.AddIndex(
-            model_name='campaign',
-            index=models.Index(models.F('environment'), models.OrderBy(models.F('updated_at'), descending=True), models.F('id'), name='campaign_by_change'),
-        ),
-        migrations.AddIndex(
-            model_name='campaign',
-            index=models.Index(models.F('environment'), models.F('state'), name='campaign_by_state'),
-        ),
-        migrations.AddIndex(
-            model_name='campaign',
-            index=models.Index(models.F('scheduled_at'), condition=models.Q(('state', 'scheduled')), name='campaign_due'),
-        ),
-        migrations.AddIndex(
-            model_name='campaign',
-            index=models.Index(models.F('state'), models.F('updated_at'), condition=models.Q(('state__in', ['launching', 'sending', 'pausing', 'paused', 'cancelling'])), name='campaign_moving'),
-        ),
-        migrations.AddIndex(
-            model_name='campaign',
-            index=models.Index(models.F('finished_at'), condition=models.Q(('books_closed_at__isnull', True), ('finished_at__isnull', False), ('job__isnull', False)), name='campaign_books_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.UniqueConstraint(fields=('environment', 'id'), name='campaigns_campaign_in_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'scheduled', 'launching', 'sending', 'pausing', 'paused', 'cancelling', 'cancelled', 'completed', 'completed_with_exceptions', 'failed'])), name='campaign_state_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.CheckConstraint(condition=models.Q(('channel__in', ['email', 'in_app', 'webhook', 'sms'])), name='campaign_channel_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'scheduled'), _negated=True), ('scheduled_at__isnull', False), _connector='OR'), name='campaign_scheduled_has_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('scheduled', 'launching', 'sending', 'pausing', 'paused', 'cancelling', 'completed', 'completed_with_exceptions')), _negated=True), models.Q(('audience__isnull', False), ('template_version__isnull', False)), _connector='OR'), name='campaign_launched_has_message_and_audience'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('sending', 'pausing', 'paused', 'cancelling', 'completed', 'completed_with_exceptions')), _negated=True), models.Q(('audience_version__isnull', False), ('job__isnull', False), ('snapshot__isnull', False)), _connector='OR'), name='campaign_sending_has_snapshot_and_job'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.CheckConstraint(condition=models.Q(('rate_per_minute__isnull', True), models.Q(('rate_per_minute__gte', 1), ('rate_per_minute__lte', 1000000)), _connector='OR'), name='campaign_rate_is_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.UniqueConstraint(fields=('environment', 'job'), name='campaign_job_belongs_to_one'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='template_version', name='campaigns_campaign_template_version_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='audience', name='campaigns_campaign_audience_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='audience_version', name='campaigns_campaign_audience_version_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='snapshot', name='campaigns_campaign_snapshot_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='campaign',
-            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='job', name='campaigns_campaign_job_scope'),
         ),
     ]

@@ -2,199 +2,291 @@
 
 import django.core.validators
 import django.db.models.deletion
+from django.db import migrations, models
+
 import lamba_campaigns.lib.constraints
 import limits.models
 import projects.scoping
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('projects', '0001_initial'),
+        ("projects", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Reservation',
+            name="Reservation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
-                ('pool', models.CharField(max_length=40)),
-                ('purpose', models.CharField(max_length=80)),
-                ('state', models.CharField(choices=[('held', 'Held'), ('settled', 'Settled'), ('released', 'Released'), ('expired', 'Expired')], default='held', max_length=10)),
-                ('at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(null=True)),
-                ('plan', models.CharField(max_length=40)),
-                ('asks', models.JSONField()),
-                ('overage_quantity', models.BigIntegerField(default=0)),
-                ('overage_amount', models.DecimalField(decimal_places=2, default=0, max_digits=12)),
-                ('actor_id', models.CharField(max_length=64)),
-                ('actor_label', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
+                ("pool", models.CharField(max_length=40)),
+                ("purpose", models.CharField(max_length=80)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("held", "Held"),
+                            ("settled", "Settled"),
+                            ("released", "Released"),
+                            ("expired", "Expired"),
+                        ],
+                        default="held",
+                        max_length=10,
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(null=True)),
+                ("plan", models.CharField(max_length=40)),
+                ("asks", models.JSONField()),
+                ("overage_quantity", models.BigIntegerField(default=0)),
+                ("overage_amount", models.DecimalField(decimal_places=2, default=0, max_digits=12)),
+                ("actor_id", models.CharField(max_length=64)),
+                ("actor_label", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
+                "constraints": [
+                    models.UniqueConstraint(fields=("environment", "id"), name="limits_reservation_in_scope"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state__in", ["held", "settled"])),
+                        fields=("environment", "purpose"),
+                        name="reservation_purpose_is_used_once",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(
+                        models.F("expires_at"), condition=models.Q(("state", "held")), name="limits_hold_by_expiry"
+                    ),
+                    models.Index(
+                        models.F("pool"),
+                        models.OrderBy(models.F("id"), descending=True),
+                        name="limits_reservation_of_pool",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ReservationLine',
+            name="ReservationLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
-                ('limit_key', models.CharField(max_length=40)),
-                ('period_start', models.DateTimeField()),
-                ('period_end', models.DateTimeField(null=True)),
-                ('quantity', models.BigIntegerField()),
-                ('held', models.BigIntegerField()),
-                ('used', models.BigIntegerField(default=0)),
-                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
-                ('reservation', projects.scoping.ScopedForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='lines', to='limits.reservation')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
+                ("limit_key", models.CharField(max_length=40)),
+                ("period_start", models.DateTimeField()),
+                ("period_end", models.DateTimeField(null=True)),
+                ("quantity", models.BigIntegerField()),
+                ("held", models.BigIntegerField()),
+                ("used", models.BigIntegerField(default=0)),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
+                    ),
+                ),
+                (
+                    "reservation",
+                    projects.scoping.ScopedForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="limits.reservation"
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
+                "constraints": [
+                    models.UniqueConstraint(fields=("environment", "id"), name="limits_reservationline_in_scope"),
+                    models.UniqueConstraint(fields=("reservation", "limit_key"), name="line_is_one_per_limit"),
+                    models.CheckConstraint(
+                        condition=models.Q(("held__gte", 0), ("used__gte", 0)), name="line_is_not_negative"
+                    ),
+                    lamba_campaigns.lib.constraints.ScopedReference(
+                        field="reservation", name="limits_reservationline_reservation_scope"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Subscription',
+            name="Subscription",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(default=limits.models._subscription_id, editable=False, max_length=31, unique=True)),
-                ('plan', models.CharField(max_length=40)),
-                ('effective_from', models.DateTimeField()),
-                ('overrides', models.JSONField(blank=True, default=dict)),
-                ('anchor_day', models.PositiveSmallIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(31)])),
-                ('time_zone', models.CharField(default='UTC', max_length=64)),
-                ('status', models.CharField(choices=[('active', 'Active'), ('withdrawn', 'Withdrawn')], default='active', max_length=10)),
-                ('created_at', models.DateTimeField()),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.workspace')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='UsageCounter',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('pool', models.CharField(max_length=40)),
-                ('limit_key', models.CharField(max_length=40)),
-                ('period_start', models.DateTimeField()),
-                ('period_end', models.DateTimeField(null=True)),
-                ('used', models.BigIntegerField(default=0)),
-                ('reserved', models.BigIntegerField(default=0)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    models.CharField(
+                        default=limits.models._subscription_id, editable=False, max_length=31, unique=True
+                    ),
+                ),
+                ("plan", models.CharField(max_length=40)),
+                ("effective_from", models.DateTimeField()),
+                ("overrides", models.JSONField(blank=True, default=dict)),
+                (
+                    "anchor_day",
+                    models.PositiveSmallIntegerField(
+                        default=1,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(31),
+                        ],
+                    ),
+                ),
+                ("time_zone", models.CharField(default="UTC", max_length=64)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("active", "Active"), ("withdrawn", "Withdrawn")], default="active", max_length=10
+                    ),
+                ),
+                ("created_at", models.DateTimeField()),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.workspace"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('pool', 'limit_key', 'period_start'), name='counter_is_one_per_period'), models.CheckConstraint(condition=models.Q(('reserved__gte', 0), ('used__gte', 0)), name='counter_is_not_negative')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("anchor_day__range", (1, 31))), name="subscription_anchor_is_a_day"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "active")),
+                        fields=("workspace", "effective_from"),
+                        name="subscription_begins_once_at_a_time",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='UsageEntry',
+            name="UsageCounter",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('pool', models.CharField(max_length=40)),
-                ('limit_key', models.CharField(max_length=40)),
-                ('period_start', models.DateTimeField()),
-                ('delta_used', models.BigIntegerField()),
-                ('delta_reserved', models.BigIntegerField()),
-                ('reason', models.CharField(max_length=20)),
-                ('event_key', models.CharField(max_length=120)),
-                ('occurred_at', models.DateTimeField()),
-                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
-                ('reservation', projects.scoping.ScopedForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='limits.reservation')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='WorkspaceAddOn',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(default=limits.models._add_on_id, editable=False, max_length=31, unique=True)),
-                ('sku', models.CharField(max_length=40)),
-                ('quantity', models.PositiveIntegerField()),
-                ('effective_from', models.DateTimeField()),
-                ('effective_to', models.DateTimeField(null=True)),
-                ('created_at', models.DateTimeField()),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.workspace')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='LimitWarning',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
-                ('pool', models.CharField(max_length=40)),
-                ('limit_key', models.CharField(max_length=40)),
-                ('period_start', models.DateTimeField()),
-                ('threshold', models.PositiveSmallIntegerField()),
-                ('current', models.BigIntegerField()),
-                ('allowed', models.BigIntegerField()),
-                ('crossed_at', models.DateTimeField()),
-                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("pool", models.CharField(max_length=40)),
+                ("limit_key", models.CharField(max_length=40)),
+                ("period_start", models.DateTimeField()),
+                ("period_end", models.DateTimeField(null=True)),
+                ("used", models.BigIntegerField(default=0)),
+                ("reserved", models.BigIntegerField(default=0)),
             ],
             options={
-                'abstract': False,
-                'constraints': [models.UniqueConstraint(fields=('environment', 'id'), name='limits_limitwarning_in_scope'), models.UniqueConstraint(fields=('pool', 'limit_key', 'period_start', 'threshold'), name='warning_is_given_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("pool", "limit_key", "period_start"), name="counter_is_one_per_period"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("reserved__gte", 0), ("used__gte", 0)), name="counter_is_not_negative"
+                    ),
+                ],
             },
         ),
-        migrations.AddIndex(
-            model_name='reservation',
-            index=models.Index(models.F('expires_at'), condition=models.Q(('state', 'held')), name='limits_hold_by_expiry'),
+        migrations.CreateModel(
+            name="UsageEntry",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("pool", models.CharField(max_length=40)),
+                ("limit_key", models.CharField(max_length=40)),
+                ("period_start", models.DateTimeField()),
+                ("delta_used", models.BigIntegerField()),
+                ("delta_reserved", models.BigIntegerField()),
+                ("reason", models.CharField(max_length=20)),
+                ("event_key", models.CharField(max_length=120)),
+                ("occurred_at", models.DateTimeField()),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
+                    ),
+                ),
+                (
+                    "reservation",
+                    projects.scoping.ScopedForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="limits.reservation"
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        models.F("pool"),
+                        models.F("limit_key"),
+                        models.F("period_start"),
+                        name="limits_entries_of_counter",
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("environment", "reservation", "limit_key", "event_key"), name="usage_event_counts_once"
+                    ),
+                    lamba_campaigns.lib.constraints.ScopedReference(
+                        field="reservation", name="limits_usageentry_reservation_scope"
+                    ),
+                ],
+            },
         ),
-        migrations.AddIndex(
-            model_name='reservation',
-            index=models.Index(models.F('pool'), models.OrderBy(models.F('id'), descending=True), name='limits_reservation_of_pool'),
+        migrations.CreateModel(
+            name="WorkspaceAddOn",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    models.CharField(default=limits.models._add_on_id, editable=False, max_length=31, unique=True),
+                ),
+                ("sku", models.CharField(max_length=40)),
+                ("quantity", models.PositiveIntegerField()),
+                ("effective_from", models.DateTimeField()),
+                ("effective_to", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.workspace"
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(models.F("workspace"), models.F("effective_from"), name="limits_add_on_of_workspace")
+                ],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("quantity__gt", 0)), name="add_on_has_units")
+                ],
+            },
         ),
-        migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.UniqueConstraint(fields=('environment', 'id'), name='limits_reservation_in_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['held', 'settled'])), fields=('environment', 'purpose'), name='reservation_purpose_is_used_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='reservationline',
-            constraint=models.UniqueConstraint(fields=('environment', 'id'), name='limits_reservationline_in_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='reservationline',
-            constraint=models.UniqueConstraint(fields=('reservation', 'limit_key'), name='line_is_one_per_limit'),
-        ),
-        migrations.AddConstraint(
-            model_name='reservationline',
-            constraint=models.CheckConstraint(condition=models.Q(('held__gte', 0), ('used__gte', 0)), name='line_is_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='reservationline',
-            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='reservation', name='limits_reservationline_reservation_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.CheckConstraint(condition=models.Q(('anchor_day__range', (1, 31))), name='subscription_anchor_is_a_day'),
-        ),
-        migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.UniqueConstraint(condition=models.Q(('status', 'active')), fields=('workspace', 'effective_from'), name='subscription_begins_once_at_a_time'),
-        ),
-        migrations.AddIndex(
-            model_name='usageentry',
-            index=models.Index(models.F('pool'), models.F('limit_key'), models.F('period_start'), name='limits_entries_of_counter'),
-        ),
-        migrations.AddConstraint(
-            model_name='usageentry',
-            constraint=models.UniqueConstraint(fields=('environment', 'reservation', 'limit_key', 'event_key'), name='usage_event_counts_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='usageentry',
-            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='reservation', name='limits_usageentry_reservation_scope'),
-        ),
-        migrations.AddIndex(
-            model_name='workspaceaddon',
-            index=models.Index(models.F('workspace'), models.F('effective_from'), name='limits_add_on_of_workspace'),
-        ),
-        migrations.AddConstraint(
-            model_name='workspaceaddon',
-            constraint=models.CheckConstraint(condition=models.Q(('quantity__gt', 0)), name='add_on_has_units'),
+        migrations.CreateModel(
+            name="LimitWarning",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
+                ("pool", models.CharField(max_length=40)),
+                ("limit_key", models.CharField(max_length=40)),
+                ("period_start", models.DateTimeField()),
+                ("threshold", models.PositiveSmallIntegerField()),
+                ("current", models.BigIntegerField()),
+                ("allowed", models.BigIntegerField()),
+                ("crossed_at", models.DateTimeField()),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
+                    ),
+                ),
+            ],
+            options={
+                "abstract": False,
+                "constraints": [
+                    models.UniqueConstraint(fields=("environment", "id"), name="limits_limitwarning_in_scope"),
+                    models.UniqueConstraint(
+                        fields=("pool", "limit_key", "period_start", "threshold"), name="warning_is_given_once"
+                    ),
+                ],
+            },
         ),
     ]
