@@ -32,9 +32,9 @@ from benchmarks.stage import step
 from delivery import evidence, jobs, ringing, tasks
 from delivery.channels import smtp
 from delivery.channels.relay import parse
-from delivery.mime import Envelope
+from delivery.content.mime import Envelope
+from delivery.content.rendering import Content, compile
 from delivery.models import Chunk, JobState, SendJob
-from delivery.rendering import Content, compile
 from lamba_campaigns.embedded import parts
 from projects import access
 from projects.models import Environment, Project, Workspace
@@ -321,7 +321,7 @@ def _message(number: int) -> bytes:
     """A message of the same content as the engine makes, ready to send."""
     from datetime import UTC
 
-    from delivery.mime import Letterhead
+    from delivery.content.mime import Letterhead
 
     if not _made:
         rendered = compile(CONTENT).render(_fields(1), unsubscribe_url="https://acme.example/u/" + "a" * 26)

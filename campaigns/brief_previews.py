@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from delivery import brief, rendering, segments
-from delivery.segments import Size
+from delivery.content import brief, rendering, segments
+from delivery.content.segments import Size
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from audiences import people
 from campaigns.models.template import BODY_LENGTH_MAX, PREHEADER_LENGTH_MAX, SUBJECT_LENGTH_MAX, Format
-from delivery import locales
+from delivery.content import locales
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 
 TEXTS = ("subject", "preheader", "body", "text")

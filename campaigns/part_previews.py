@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from campaigns import parts, resolving
-from delivery import linting, rendering, snippets
+from delivery.content import linting, rendering, snippets
 from lamba_campaigns.lib.errors import Invalid
 from projects.scoping import Scope
 

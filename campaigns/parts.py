@@ -12,7 +12,7 @@ from campaigns import resolving
 from campaigns.message import KNOWN_FIELDS as KNOWN_FIELDS
 from campaigns.models import Part, PartUse, PartVersion
 from campaigns.models.part import PART_BODY_LENGTH_MAX
-from delivery import linting, rendering, snippets
+from delivery.content import linting, rendering, snippets
 from lamba_campaigns.lib.canonical import digest
 from lamba_campaigns.lib.constraints import translated
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound, Stale

@@ -10,7 +10,7 @@ from campaigns import brief_previews, templates
 from campaigns.brief_previews import BriefPreview
 from campaigns.models import PartVersion
 from campaigns.templates import Message
-from delivery import linting, locales, rendering
+from delivery.content import linting, locales, rendering
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 from projects.scoping import Scope
 

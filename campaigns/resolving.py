@@ -9,9 +9,9 @@ from django.db.models import F
 
 from campaigns.message import TEXTS, Message
 from campaigns.models import Part, PartVersion, TemplateVersion
-from delivery import snippets
-from delivery.linting import Problem, place_of
-from delivery.snippets import BadSnippet, Expanded
+from delivery.content import snippets
+from delivery.content.linting import Problem, place_of
+from delivery.content.snippets import BadSnippet, Expanded
 from projects.scoping import Scope
 
 PARTS_MAX: Final = 200

@@ -9,7 +9,7 @@ from typing import Any, Final
 from audiences.exclusions import VARIANT_A, VARIANT_B
 from campaigns import templates
 from campaigns.models import Campaign, Template, TemplateVersion
-from delivery import rendering
+from delivery.content import rendering
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import FieldProblem
 from projects.scoping import Scope

@@ -16,7 +16,7 @@ from campaigns.message import TEXTS as TEXTS
 from campaigns.message import Message as Message
 from campaigns.models import Channel, PartUse, PartVersion, Template, TemplateVersion
 from campaigns.models.template import Format
-from delivery import linting, rendering
+from delivery.content import linting, rendering
 from lamba_campaigns.lib.canonical import canonical_bytes, digest
 from lamba_campaigns.lib.constraints import translated
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound, Stale

@@ -16,11 +16,12 @@ from audit import chain
 from campaigns import previews, templates
 from campaigns.models import Template
 from campaigns.templates import Message
-from delivery import rendering, tokens
+from delivery import tokens
 from delivery.channels import email_channel
 from delivery.channels.base import ChannelDown, NoRoom, Outcome
+from delivery.content import rendering
+from delivery.content.mime import BadAddress, Envelope, Letterhead
 from delivery.installation import OtherInstallation
-from delivery.mime import BadAddress, Envelope, Letterhead
 from lamba_campaigns.lib.errors import DomainError, FieldProblem, Invalid
 from lamba_campaigns.lib.sql import durable
 from projects.scoping import Actor, Scope

@@ -11,7 +11,7 @@ from liquid.exceptions import (
     UndefinedError,
 )
 
-from delivery.effort import TooMuchWork
+from delivery.content.effort import TooMuchWork
 
 DETAIL_CHARS_MAX: Final = 300
 _ADVICE: Final[tuple[tuple[type[LiquidError], str], ...]] = (

@@ -12,9 +12,9 @@ from audiences.channels import CHANNEL_BITS
 from audiences.models import PersonFacts
 from audit import chain
 from delivery import decisions, statements
+from delivery.content.mime import BadAddress
+from delivery.content.mime import address as wire_address
 from delivery.decisions import Decision, How
-from delivery.mime import BadAddress
-from delivery.mime import address as wire_address
 from delivery.models import ConsentEvent, Suppression, Topic
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound
 from lamba_campaigns.lib.ids import new_id

@@ -19,12 +19,12 @@ from delivery import breaker, finishing, statements, tokens, windows
 from delivery.channels import email_channel, ways
 from delivery.channels.base import Channel, ChannelDown, Handed, NoRoom, Outcome
 from delivery.channels.ways import Way
-from delivery.composing import Composer, composer_of
+from delivery.content.composing import Composer, composer_of
+from delivery.content.mime import BadAddress, Envelope
+from delivery.content.rendering import RenderFailed
 from delivery.installation import OtherInstallation
-from delivery.mime import BadAddress, Envelope
 from delivery.models import JobState, SendJob
 from delivery.pacing.turnstile import turnstile
-from delivery.rendering import RenderFailed
 from delivery.unsubscribing import link
 from delivery.windows import Changes, Lease, LeaseLost, Member, Window
 from lamba_campaigns.lib.sql import durable

@@ -11,9 +11,9 @@ from audiences import contacts
 from audiences.models import Snapshot
 from audit import chain, ledger
 from delivery import breaker
+from delivery.content.rendering import Content
 from delivery.models import JobCounters, JobState, SendJob, Topic
 from delivery.progress import OPEN_STATES, Progress, Stuck, progress, why_stuck
-from delivery.rendering import Content
 from delivery.retries import Decision, resolve_uncertain, retry_failed
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid, NotFound
 from lamba_campaigns.lib.sql import execute, require_transaction

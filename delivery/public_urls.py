@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from delivery import public_views, sms_callback, tracking_views
+from delivery import sms_callback
 from delivery.api import inbox
+from delivery.views import public, tracking
 
 urlpatterns = [
-    path("u/<str:token>", public_views.unsubscribe, name="unsubscribe"),
-    path("c/<str:sealed>", tracking_views.click, name="tracked-link"),
-    path("o/<str:token>", tracking_views.pixel, name="tracked-open"),
+    path("u/<str:token>", public.unsubscribe, name="unsubscribe"),
+    path("c/<str:sealed>", tracking.click, name="tracked-link"),
+    path("o/<str:token>", tracking.pixel, name="tracked-open"),
     path("api/v1/sms/<str:connection>/<str:token>", sms_callback.receive, name="sms-callback"),
     path("api/v1/inbox", inbox.Inbox.as_view()),
     path("api/v1/inbox/read", inbox.InboxRead.as_view()),

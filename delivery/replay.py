@@ -10,8 +10,8 @@ from datetime import datetime
 from audit.models import LedgerEntry
 from delivery import statements, tokens
 from delivery.accounts import Account
-from delivery.composing import Composer, composer_of
-from delivery.mime import Envelope
+from delivery.content.composing import Composer, composer_of
+from delivery.content.mime import Envelope
 from delivery.models import Message, SendJob
 from delivery.unsubscribing import link
 from lamba_campaigns.lib.errors import Conflict, NotFound

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from delivery.mime import Envelope
+from delivery.content.mime import Envelope
 
 
 def parts(envelope: Envelope) -> dict[str, Any]:

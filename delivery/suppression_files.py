@@ -13,9 +13,9 @@ from audiences.channels import CHANNEL_BITS
 from audit import chain
 from audit.export import safe
 from delivery import consent
+from delivery.content.mime import BadAddress
+from delivery.content.mime import address as wire_address
 from delivery.decisions import How
-from delivery.mime import BadAddress
-from delivery.mime import address as wire_address
 from delivery.models import Suppression
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 from lamba_campaigns.lib.ids import new_id

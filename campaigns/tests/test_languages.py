@@ -13,7 +13,8 @@ from campaigns.models import Campaign, Template, TemplateVersion
 from campaigns.templates import Message
 from campaigns.tests.conftest import MakeDraft, MakePeople, MakeTemplate, Postbox
 from conftest import World
-from delivery import locales, replay
+from delivery import replay
+from delivery.content import locales
 from delivery.models import SendJob
 from lamba_campaigns.lib.canonical import digest
 from lamba_campaigns.lib.errors import Invalid

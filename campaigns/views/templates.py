@@ -18,7 +18,7 @@ from campaigns.models import Campaign, Part, PartVersion, Template
 from campaigns.models.template import Format
 from campaigns.templates import Message
 from campaigns.views.campaigns import url_of_other, version_of
-from delivery import locales
+from delivery.content import locales
 from lamba_campaigns.lib.errors import DomainError, Invalid, NotFound
 from lamba_campaigns.web.console import ConsoleRequest, console_view, notify, page, url
 

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from delivery import jobs, replay
-from delivery.mime import Envelope
+from delivery.content.mime import Envelope
 from delivery.sent_parts import parts, source
 from lamba_campaigns.web.rest import RestView
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from delivery.mime import Envelope
+from delivery.content.mime import Envelope
 
 Kind = Literal["accepted", "deferred", "rejected", "failed", "uncertain"]
 DETAIL_CHARS_MAX = 300

@@ -22,10 +22,10 @@ from delivery.channels import ways
 from delivery.channels.base import DETAIL_CHARS_MAX, Handed, Kind, Outcome
 from delivery.channels.ways import Piece
 from delivery.connections import Connection
-from delivery.mime import BadAddress
-from delivery.mime import address as wire_address
+from delivery.content.mime import BadAddress
+from delivery.content.mime import address as wire_address
+from delivery.content.rendering import Content, Rendered, RenderFailed, compile
 from delivery.models import SendJob
-from delivery.rendering import Content, Rendered, RenderFailed, compile
 from delivery.windows import Member
 from projects.scoping import Scope
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from delivery import brief, statements
+from delivery import statements
 from delivery.channels import ways
 from delivery.channels.base import Handed, Outcome
+from delivery.content import brief
+from delivery.content.rendering import Content
 from delivery.models import SendJob
-from delivery.rendering import Content
 from delivery.windows import Member
 from lamba_campaigns.lib.sql import durable
 from projects.scoping import Scope

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from delivery.channels.base import Channel, Handed, Outcome
-from delivery.mime import Envelope
+from delivery.content.mime import Envelope
 
 
 class SandboxChannel:

@@ -14,7 +14,7 @@ from typing import cast
 
 from delivery.channels.base import DETAIL_CHARS_MAX, ChannelDown, Outcome
 from delivery.channels.relay import Relay
-from delivery.mime import Envelope
+from delivery.content.mime import Envelope
 
 REPLY_LINE_BYTES_MAX = 4_096
 REPLY_LINES_MAX = 128

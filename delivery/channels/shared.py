@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from delivery.channels.base import Handed, NoRoom
 from delivery.channels.smtp import SmtpChannel
-from delivery.mime import Envelope
+from delivery.content.mime import Envelope
 from delivery.slots import ASK_SECONDS, Share
 from projects.scoping import Scope
 

@@ -15,13 +15,14 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 
-from delivery import brief, captures, connections, consent, segments
+from delivery import captures, connections, consent
 from delivery.channels import ways
 from delivery.channels.base import DETAIL_CHARS_MAX, ChannelDown, Handed, Outcome
 from delivery.channels.ways import Piece
 from delivery.connections import Connection
+from delivery.content import brief, segments
+from delivery.content.rendering import Content, RenderFailed
 from delivery.models import SendJob
-from delivery.rendering import Content, RenderFailed
 from delivery.windows import Member
 from lamba_campaigns.lib.sql import durable
 from projects.models import Environment

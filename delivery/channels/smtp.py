@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from delivery.channels.base import ChannelDown, Handed, Outcome
 from delivery.channels.relay import Relay, parse
 from delivery.channels.session import Lost, SenderRefused, Session, body
-from delivery.mime import Envelope
+from delivery.content.mime import Envelope
 
 try:
     import uvloop

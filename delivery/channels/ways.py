@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 from delivery import connections, installation, tokens
 from delivery.channels.base import Handed, Outcome
+from delivery.content.rendering import Content, RenderFailed
 from delivery.models import SendJob
-from delivery.rendering import Content, RenderFailed
 from delivery.unsubscribing import link
 from delivery.windows import Member
 from projects.scoping import Scope

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from delivery import brief, connections
+from delivery import connections
 from delivery.channels import ways
 from delivery.channels.base import DETAIL_CHARS_MAX, ChannelDown, Handed, Kind, Outcome
 from delivery.channels.ways import Piece
+from delivery.content import brief
+from delivery.content.rendering import Content
 from delivery.models import SendJob
-from delivery.rendering import Content
 from delivery.windows import Member
 from lamba_campaigns.lib.signing import lamba_v1_signature, standard_signature
 from projects.scoping import Scope

@@ -18,8 +18,8 @@ from benchmarks import _sink
 from delivery import deliver as engine
 from delivery import jobs
 from delivery.channels import smtp
+from delivery.content.rendering import Content
 from delivery.models import JobCounters, Message, SendJob
-from delivery.rendering import Content
 from delivery.tests import nursery
 from projects.scoping import Actor, Scope
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from delivery import brief
-from delivery.rendering import Content, RenderFailed
+from delivery.content import brief
+from delivery.content.rendering import Content, RenderFailed
 
 NAME = '{{ person.given_name | default: "you" }}'
 VARIANTS = {

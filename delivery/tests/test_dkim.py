@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from delivery import dkim
-from delivery.mime import Letterhead
-from delivery.rendering import Content, Rendered
+from delivery.content.mime import Letterhead
+from delivery.content.rendering import Content, Rendered
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from liquid.exceptions import LiquidError
 
 from audiences import people
-from delivery import brief, effort, linting, liquids, rendering
-from delivery.rendering import Content, RenderFailed
+from delivery.content import brief, effort, linting, liquids, rendering
+from delivery.content.rendering import Content, RenderFailed
 from lamba_campaigns.lib.errors import Invalid
 
 SECONDS_MAX = 10  # of processor time on a busy machine; most take a tenth of a second

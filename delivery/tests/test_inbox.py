@@ -18,8 +18,8 @@ from audiences.models import Person, PersonFacts
 from audit import ledger
 from delivery import inbox, inbox_stream, tokens
 from delivery.channels.inapp import InboxWay
+from delivery.content.rendering import Content
 from delivery.models import InboxItem, JobCounters, SendJob
-from delivery.rendering import Content
 from delivery.tests.conftest import counters, state
 from delivery.windows import Member
 from projects.scoping import Actor, Scope

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiences import people
-from delivery import guards, linting
-from delivery.rendering import Content
+from delivery.content import guards, linting
+from delivery.content.rendering import Content
 
 KNOWN = people.FIELD_NAMES
 

@@ -5,7 +5,7 @@ import time
 import pytest
 from liquid.exceptions import LiquidError, LiquidSyntaxError
 
-from delivery import liquids
+from delivery.content import liquids
 
 SECONDS_MAX = 2
 UNCLOSED = {

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery import mime
-from delivery.mime import BadAddress, InjectionRefused, Letterhead
-from delivery.rendering import Content, Rendered, one_line
+from delivery.content import mime
+from delivery.content.mime import BadAddress, InjectionRefused, Letterhead
+from delivery.content.rendering import Content, Rendered, one_line
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 # everything that a text column of Postgres can hold

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from delivery import linting, rendering
-from delivery.rendering import Content, RenderFailed
+from delivery.content import linting, rendering
+from delivery.content.rendering import Content, RenderFailed
 from lamba_campaigns.lib.errors import Invalid
 
 KNOWN = frozenset({"person.name", "person.given_name", "person.email", "person.plan"})

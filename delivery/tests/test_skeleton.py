@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from delivery import composing, mime, rendering, skeleton
-from delivery.composing import Composer
-from delivery.rendering import Content
+from delivery.content import composing, mime, rendering, skeleton
+from delivery.content.composing import Composer
+from delivery.content.rendering import Content
 from lamba_campaigns.lib.errors import Invalid
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from audiences.models import Person, PersonFacts
 from audit import ledger
-from delivery import connections, segments, sms_callback
+from delivery import connections, sms_callback
+from delivery.content import segments
+from delivery.content.rendering import Content
 from delivery.models import CapturedMail, ConsentEvent, SendJob
-from delivery.rendering import Content
 from delivery.tests.conftest import counters, messages, state
 from delivery.tests.stations import Call, Station, running
 from projects.models import Environment

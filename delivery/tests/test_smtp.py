@@ -18,7 +18,7 @@ from delivery.channels.base import ChannelDown, Outcome
 from delivery.channels.relay import BadRelay, parse
 from delivery.channels.sandbox import SandboxChannel
 from delivery.channels.smtp import SmtpChannel
-from delivery.mime import Envelope
+from delivery.content.mime import Envelope
 from delivery.tests.conftest import Postbox, free_port
 
 Serve = Callable[..., str]

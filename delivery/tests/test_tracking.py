@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from audiences.models import PersonFacts
 from audit import ledger
 from delivery import tokens, tracking
+from delivery.content.rendering import Content
 from delivery.models import JobCounters, Receipt, SendJob
-from delivery.rendering import Content
 from delivery.tests.conftest import Postbox, counters
 from projects.scoping import Scope
 from webhooks import process

@@ -12,8 +12,8 @@ from audiences.models import PersonFacts
 from audit import ledger
 from delivery import connections
 from delivery.channels.webhook import BATCH_MESSAGES_MAX
+from delivery.content.rendering import Content
 from delivery.models import ChannelSettings, SendJob
-from delivery.rendering import Content
 from delivery.tests.conftest import counters, messages, state
 from delivery.tests.stations import Call, Station, running
 from lamba_campaigns.lib.signing import lamba_v1_signature

@@ -10,10 +10,11 @@ from liquid.exceptions import LiquidError
 
 from audiences.exclusions import VARIANT, VARIANT_B
 from audiences.people import TRAITS_PREFIX
-from delivery import advice, liquids, locales, markup
-from delivery.harmless import NotHarmless
-from delivery.rendering import Content, RenderFailed, nested, one_line, other_of, variants_of
-from delivery.responsive import BadMjml
+from delivery import advice
+from delivery.content import liquids, locales, markup
+from delivery.content.harmless import NotHarmless
+from delivery.content.rendering import Content, RenderFailed, nested, one_line, other_of, variants_of
+from delivery.content.responsive import BadMjml
 
 COMPILED_KEPT = 64
 

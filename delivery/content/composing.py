@@ -8,11 +8,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from delivery import mime, rendering, skeleton, tracking
-from delivery.mime import Envelope, Letterhead
+from delivery import tracking
+from delivery.content import mime, rendering, skeleton
+from delivery.content.mime import Envelope, Letterhead
+from delivery.content.rendering import Compiled, Content
+from delivery.content.skeleton import Skeleton, Unusual
 from delivery.models import SendJob
-from delivery.rendering import Compiled, Content
-from delivery.skeleton import Skeleton, Unusual
 from delivery.tracking import Rewrite
 from projects.scoping import Scope
 

@@ -9,8 +9,9 @@ from email_validator import EmailNotValidError, validate_email
 from liquid.exceptions import LiquidError
 
 from audiences.people import TRAITS_PREFIX
-from delivery import advice, guards, liquids
-from delivery.rendering import (
+from delivery import advice
+from delivery.content import guards, liquids
+from delivery.content.rendering import (
     BODY_CHARS_MAX,
     BUILT_IN,
     LINE_CHARS_MAX,
@@ -22,7 +23,7 @@ from delivery.rendering import (
     page_of,
     variants_of,
 )
-from delivery.secret_scan import secret_places
+from delivery.content.secret_scan import secret_places
 from lamba_campaigns.lib.errors import Invalid
 
 HTML_BYTES_WARN = 100_000  # Gmail cuts a message behind 102 kB

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from delivery.liquids import MARK
+from delivery.content.liquids import MARK
 
 _TAG = re.compile(r"\{%-?\s*(?P<name>[a-z]+)(?P<rest>.*?)-?%\}", re.DOTALL)
 _BARE = re.compile(r"\{\{-?\s*([a-z_][\w.]*)\s*-?\}\}", re.IGNORECASE)

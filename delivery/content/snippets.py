@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from delivery.liquids import MARK
+from delivery.content.liquids import MARK
 
 DEPTH_MAX: Final = 5
 CHARS_MAX: Final = 100_000  # of a text with its snippets

@@ -11,7 +11,7 @@ from dateutil import parser  # type: ignore[import-untyped]  # what Liquid itsel
 from liquid.exceptions import FilterArgumentError, LiquidSyntaxError
 from liquid.undefined import StrictDefaultUndefined
 
-from delivery.effort import (
+from delivery.content.effort import (
     TAGS_STRIPPED_MAX,
     VALUE_CHARS_MAX,
     MeasuredForTag,

@@ -16,9 +16,10 @@ from liquid.exceptions import LiquidError
 
 from audiences.exclusions import VARIANT, VARIANT_B
 from audiences.people import TRAITS_PREFIX
-from delivery import advice, liquids, locales, markup
-from delivery.harmless import NotHarmless
-from delivery.responsive import BadMjml
+from delivery import advice
+from delivery.content import liquids, locales, markup
+from delivery.content.harmless import NotHarmless
+from delivery.content.responsive import BadMjml
 from lamba_campaigns.lib.canonical import canonical_bytes
 from lamba_campaigns.lib.errors import FieldProblem, Invalid
 

@@ -14,7 +14,7 @@ from email.utils import format_datetime
 import idna
 
 from delivery import dkim
-from delivery.rendering import Content, Rendered
+from delivery.content.rendering import Content, Rendered
 
 LINE_MAX = 78
 WORD_BYTES_MAX = 36  # of text in one encoded word: with its name and marks it stays within 76 columns

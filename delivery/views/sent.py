@@ -4,10 +4,10 @@ from django.http import HttpResponse
 from django.views.decorators.http import require_GET
 
 from delivery import jobs, replay
-from delivery.mime import Envelope
+from delivery.content.mime import Envelope
 from delivery.replay import NotSent
 from delivery.sent_parts import parts, source
-from delivery.views import FRAME_POLICY
+from delivery.views.jobs import FRAME_POLICY
 from lamba_campaigns.web.console import ConsoleRequest, console_view, page
 
 

@@ -16,8 +16,8 @@ from css_inline import CSSInliner
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from delivery import harmless, plain_text, responsive
-from delivery.liquids import MARK
+from delivery.content import harmless, plain_text, responsive
+from delivery.content.liquids import MARK
 
 SIGNS_MAX = 10_000
 BUILT_KEPT = 64
@@ -229,7 +229,7 @@ def _without_liquid(text: str) -> str:
 
 @cache
 def _file(name: str) -> str:
-    return resources.files("delivery").joinpath("mail", name).read_text()
+    return resources.files("delivery.content").joinpath("mail", name).read_text()
 
 
 @cache

@@ -18,7 +18,7 @@ from liquid.builtin.output import OutputNode
 from liquid.builtin.tags.comment_tag import CommentNode
 from markupsafe import escape
 
-from delivery import liquids
+from delivery.content import liquids
 
 COLUMNS_MAX = 75  # of a line, without the "=" of a soft break
 STATIC_BYTES_MAX = 150_000  # far from Liquid's own limit of output, which is not looked at here
