@@ -32,7 +32,8 @@ NESTED = {
 }
 VOCABULARY = Vocabulary(
     campaign={
-        subject: Contacted(number, CONTACTS_MONTH, subject) for number, subject in enumerate(SUBJECTS, start=901)
+        subject: Contacted(number, CONTACTS_MONTH, subject.removeprefix("cmp_").capitalize())
+        for number, subject in enumerate(SUBJECTS, start=901)
     }.get,
     audience={name: Nested(name, 1, rule) for name, rule in NESTED.items()}.get,
     numbers={
