@@ -98,6 +98,8 @@ def _asked(port: int, token: str) -> tuple[int, float]:
 def test_readers_who_never_read_hold_neither_the_site_nor_a_stream_for_long(port: int, token: str) -> None:
     with ExitStack() as readers:
         idle = [readers.enter_context(_stream(port, token)) for _ in range(inbox_stream.STREAMS_MAX)]
+        for wire in idle:
+            wire.recv(1, socket.MSG_PEEK)  # its first words have arrived, and still nobody has read them
         _until(lambda: POLLS in _first(readers.enter_context(_stream(port, token))))
 
         status, seconds = _asked(port, token)
