@@ -38,6 +38,7 @@ class World:
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The database can be dropped although a process that a test killed may still have a session at its server."""
     yield
+    connection.close()  # a test may have ended this process's own session at the server
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
