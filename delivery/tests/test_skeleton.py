@@ -74,6 +74,7 @@ def whole(made: Content, person: Any) -> tuple[str, str, str]:
 @given(body=BODY, person=PERSON)
 @example(body="{{ person.name }}\n\nHi", person={"given_name": "", "name": "", "country": ""})
 @example(body="a\n\n{{ person.name }}\n\nb", person={"given_name": "x", "name": "", "country": ""})
+@example(body="{{ person.name }} ends", person={"given_name": "", "name": "", "country": ""})
 @example(body="{{ person.name }}{{ person.name }}", person={"given_name": ".", "name": "..", "country": ""})
 @example(body="x" * 74 + "{{ person.name }}", person={"given_name": "", "name": "y" * 76, "country": ""})
 def test_both_ways_read_back_the_same(body: str, person: dict[str, Any]) -> None:
