@@ -193,7 +193,7 @@ def _tidied(statics: Sequence[str]) -> list[str]:
 
 
 def _with_lines(slot: Slot, before: str, after: str) -> Slot:
-    """`tight` where an empty value could leave a blank line, add one to those behind it, or begin the text by a blank."""
+    """`tight` where an empty value could leave a blank line, add one behind it, or begin the text by a blank."""
     seen_before = bool(before.rpartition("\n")[2].strip())
     seen_after = bool(after.partition("\n")[0].strip()) and (bool(before) or not after[:1].isspace())
     return replace(slot, tight=not (seen_after or (seen_before and not after[:1].isspace())))
