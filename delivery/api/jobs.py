@@ -1,5 +1,9 @@
 """REST of send jobs: how they stand, who is in which account, and the decisions that only a person may take."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -81,11 +85,7 @@ class JobUncertain(RestView):
         found = jobs.get(scope=self.scope, public_id=job)
         given = validated(shapes.ResolveRequest, request)
         now = timezone.now()
-        subject = Subject("job", found.public_id, found.title)
-        with (
-            recording(scope=self.scope, actor=self.actor, action="delivery.resolved", subject=subject, now=now),
-            durable(),
-        ):
+        with _decision(self, found, "delivery.resolved", now):
             count = jobs.resolve_uncertain(
                 scope=self.scope,
                 actor=self.actor,
@@ -114,11 +114,7 @@ class JobRetry(RestView):
         found = jobs.get(scope=self.scope, public_id=job)
         given = validated(shapes.RetryRequest, request)
         now = timezone.now()
-        subject = Subject("job", found.public_id, found.title)
-        with (
-            recording(scope=self.scope, actor=self.actor, action="delivery.retried", subject=subject, now=now),
-            durable(),
-        ):
+        with _decision(self, found, "delivery.retried", now):
             count = jobs.retry_failed(scope=self.scope, actor=self.actor, job=found, reason=given["reason"], now=now)
         return Response({"messages": count}, status=202)
 
@@ -139,11 +135,7 @@ class JobWake(RestView):
         found = jobs.get(scope=self.scope, public_id=job)
         given = validated(shapes.RetryRequest, request)
         now = timezone.now()
-        subject = Subject("job", found.public_id, found.title)
-        with (
-            recording(scope=self.scope, actor=self.actor, action="delivery.woken", subject=subject, now=now),
-            durable(),
-        ):
+        with _decision(self, found, "delivery.woken", now):
             jobs.wake(scope=self.scope, actor=self.actor, job=found, reason=given["reason"], now=now)
         leases.expire(now=now)
         found = jobs.get(scope=self.scope, public_id=job)
@@ -155,3 +147,11 @@ def _page(view: RestView, request: Request, job: SendJob, account: Account | Non
         scope=view.scope, job=job, account=account, after=cursor_number(request) or 0, limit=page_size(request)
     )
     return Response({"items": [shapes.message_json(row) for row in rows], "nextCursor": encode_cursor(following)})
+
+
+@contextmanager
+def _decision(view: RestView, job: SendJob, action: str, now: datetime) -> Iterator[None]:
+    """One transaction; a refusal stands in the trail too."""
+    subject = Subject("job", job.public_id, job.title)
+    with recording(scope=view.scope, actor=view.actor, action=action, subject=subject, now=now), durable():
+        yield
