@@ -20,30 +20,11 @@ WITH due AS MATERIALIZED (
     WHERE environment_id = %(environment)s AND job_id = %(job)s AND next_attempt_at <= %(now)s
     ORDER BY next_attempt_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
 ), checked AS MATERIALIZED (
-    SELECT due.position,
-           CASE WHEN f.membership IS DISTINCT FROM 2 THEN 1
-                WHEN f.consent_mask & %(channel_bit)s = 0 THEN 5
-                WHEN f.unsubscribed_mask & %(channel_bit)s <> 0 THEN 6
-                -- topic: null for most jobs, and then nothing of this is evaluated
-                WHEN %(topic)s::bigint IS NOT NULL AND EXISTS (
-                    SELECT FROM delivery_topicchoice t
-                    WHERE t.environment_id = %(environment)s AND t.topic_id = %(topic)s
-                      AND t.channel_bit = %(channel_bit)s AND t.person_id = due.person_id AND NOT t.wanted) THEN 6
-                WHEN %(topic)s::bigint IS NOT NULL AND NOT EXISTS (
-                    SELECT FROM delivery_topicchoice t
-                    WHERE t.environment_id = %(environment)s AND t.topic_id = %(topic)s
-                      AND t.channel_bit = %(channel_bit)s AND t.person_id = due.person_id AND t.wanted) AND EXISTS (
-                    SELECT FROM delivery_topic t
-                    WHERE t.environment_id = %(environment)s AND t.id = %(topic)s AND t.opt_in) THEN 5
-                WHEN f.suppressed_mask & %(channel_bit)s <> 0 OR EXISTS (
-                    SELECT 1 FROM delivery_suppression s
-                    WHERE s.environment_id = %(environment)s AND s.channel = %(channel)s
-                      AND lower(s.address) = lower(due.address)) THEN 7
-                ELSE 0 END AS reason
-    FROM due
-    LEFT JOIN LATERAL (
-        SELECT membership, consent_mask, unsubscribed_mask, suppressed_mask FROM audiences_personfacts f
-        WHERE f.person_id = due.person_id AND f.environment_id = %(environment)s LIMIT 1) f ON true
+    SELECT m.position,
+           -- include: reason_now
+           AS reason
+    FROM due m
+    -- include: facts_now
 ), moved AS (
     UPDATE delivery_message m SET
         account = CASE WHEN c.reason = 0 THEN 2 ELSE 0 END, rank = CASE WHEN c.reason = 0 THEN 10 ELSE 90 END,

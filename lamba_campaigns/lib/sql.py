@@ -1,8 +1,10 @@
 """Named SQL statements from `<app>/sql/*.sql`, and the few calls that run them.
 
 A file holds one or more statements, each under a line `-- name: verb_noun`. Parameters are psycopg's `%(name)s`.
+What several statements must say alike stands under a name of its own, and `-- include: name` in its place.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +15,7 @@ import psycopg
 from django.db import connection, transaction
 
 Row = tuple[Any, ...]
+_INCLUDE = re.compile(r"^ *-- include: (\w+)$", re.MULTILINE)
 
 
 class NoTransaction(RuntimeError):
@@ -36,7 +39,7 @@ def statement(app: str, name: str) -> str:
     found = _statements(app)
     if name not in found:
         raise KeyError(f"{app}/sql has no statement {name!r}; it has: {', '.join(sorted(found))}")
-    return found[name]
+    return _INCLUDE.sub(lambda include: statement(app, include[1]), found[name])
 
 
 @cache
