@@ -4,7 +4,7 @@ Every attempt has one reservation under its own purpose, so that a repeated step
 attempt leaves nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
@@ -54,22 +54,12 @@ def purpose(campaign: Campaign) -> str:
     return f"{PREFIX}{campaign.public_id}:{campaign.launch_number}"
 
 
-def take_counts(*, scope: Scope, actor: Actor, campaign: Campaign, at: datetime, now: datetime) -> None:
-    """Hold an active slot and one campaign of the month of `at`, or PlanLimitExceeded."""
-    require_transaction()
-    with _naming_actions(campaign):
-        reservations.reserve(
-            scope=scope,
-            actor=actor,
-            purpose=purpose(campaign),
-            asks=asks_of(channel=campaign.channel, audience=None),
-            at=at,
-            now=now,
-        )
+def take(*, scope: Scope, actor: Actor, campaign: Campaign, audience: int, at: datetime, now: datetime) -> None:
+    """Hold all that a send to `audience` people at `at` asks of the plan, in place of what was held before.
 
-
-def take_all(*, scope: Scope, actor: Actor, campaign: Campaign, audience: int, at: datetime, now: datetime) -> None:
-    """Hold exactly what the frozen audience needs, in place of what was held before; or PlanLimitExceeded."""
+    PlanLimitExceeded: the old hold stays. Counted people are held when it is scheduled or launched, the frozen ones
+    exactly when it starts.
+    """
     require_transaction()
     with _naming_actions(campaign):
         reservations.adjust(
@@ -159,6 +149,17 @@ def used(*, scope: Scope, campaign: Campaign, key: str = VOLUME) -> int:
         reservation__purpose=purpose(campaign), reservation__state__in=["held", "settled"], limit_key=key
     )
     return sum(lines.values_list("used", flat=True))
+
+
+def held_volume(campaigns: Collection[Campaign]) -> dict[str, int]:
+    """How many messages each of them holds, by the purpose of its attempt."""
+    lines = ReservationLine.objects.across_environments("production environments of a workspace share one plan").filter(
+        environment_id__in={campaign.environment_id for campaign in campaigns},
+        reservation__purpose__in=[purpose(campaign) for campaign in campaigns],
+        reservation__state="held",
+        limit_key=VOLUME,
+    )
+    return dict(lines.values_list("reservation__purpose", "held"))
 
 
 def release(*, scope: Scope, campaign: Campaign, now: datetime) -> None:

@@ -47,7 +47,7 @@ class LaunchFailed(DomainError):
 
 
 def request_launch(*, scope: Scope, actor: Actor, campaign_id: str, version: int | None, now: datetime) -> Campaign:
-    """Launch a draft: it is `launching` afterwards and its count limits are held; or nothing changed.
+    """Launch a draft: it is `launching` afterwards and its limits are held; or nothing changed.
 
     Every refusal, 402 included, is written to the audit trail.
     """
@@ -67,11 +67,10 @@ def request_launch(*, scope: Scope, actor: Actor, campaign_id: str, version: int
                 **_attempt(actor, now),
             )
             report = preflight.require(scope=scope, campaign=move.campaign, at=now, now=now)
+            people = report.audience_count or 0
             _keep_evidence(scope, move.campaign, report)
-            holds.take_counts(scope=scope, actor=actor, campaign=move.campaign, at=now, now=now)
-            lifecycle.announce(
-                scope=scope, move=move, actor=actor, now=now, facts={"audience": report.audience_count or 0}
-            )
+            holds.take(scope=scope, actor=actor, campaign=move.campaign, audience=people, at=now, now=now)
+            lifecycle.announce(scope=scope, move=move, actor=actor, now=now, facts={"audience": people})
             ring(move.campaign)
     return lifecycle.load(scope=scope, pk=campaign.pk)
 
@@ -79,7 +78,7 @@ def request_launch(*, scope: Scope, actor: Actor, campaign_id: str, version: int
 def request_schedule(
     *, scope: Scope, actor: Actor, campaign_id: str, at: datetime, time_zone: str, version: int | None, now: datetime
 ) -> Campaign:
-    """Schedule a draft for `at` (UTC). The count limits of that period are held; everything is checked again then."""
+    """Schedule a draft for `at` (UTC). The limits of that period are held; everything is checked again then."""
     schedule.require_ahead(at=at, now=now)
     campaign = drafts.find(scope=scope, campaign_id=campaign_id)
     with refusals.recording(
@@ -100,8 +99,9 @@ def request_schedule(
                 blockers=[],
                 launched_by=asdict(actor),
             )
-            preflight.require(scope=scope, campaign=move.campaign, at=at, now=now)
-            holds.take_counts(scope=scope, actor=actor, campaign=move.campaign, at=at, now=now)
+            report = preflight.require(scope=scope, campaign=move.campaign, at=at, now=now)
+            people = report.audience_count or 0
+            holds.take(scope=scope, actor=actor, campaign=move.campaign, audience=people, at=at, now=now)
             facts = {"scheduledAt": at.isoformat().replace("+00:00", "Z"), "timeZone": time_zone}
             lifecycle.announce(scope=scope, move=move, actor=actor, now=now, facts=facts)
     return move.campaign
@@ -327,7 +327,7 @@ def _start(scope: Scope, campaign: Campaign, frozen: Snapshot, now: datetime) ->
     drafts.locked(scope=scope, campaign_id=campaign.public_id, version=campaign.state_version)
     assert campaign.template_version is not None
     actor = actor_of(campaign)
-    holds.take_all(scope=scope, actor=actor, campaign=campaign, audience=frozen.included, at=now, now=now)
+    holds.take(scope=scope, actor=actor, campaign=campaign, audience=frozen.included, at=now, now=now)
     job = jobs.create(
         scope=scope,
         actor=actor,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
-from campaigns import listing
+from campaigns import holds, listing
 from campaigns.models import Campaign, Channel, State
 from lamba_campaigns.web import navigation
 from limits.forecasts import Planned
@@ -29,7 +29,7 @@ def volume(scope: Scope, since: datetime, until: datetime) -> Sequence[Planned]:
         )
         .order_by("scheduled_at", "id")[:PLANNED_MAX]
     )
-    counted = listing.counted(rows)
+    counted, held = listing.counted(rows), holds.held_volume(rows)
     return [
         Planned(
             row.name,
@@ -38,6 +38,7 @@ def volume(scope: Scope, since: datetime, until: datetime) -> Sequence[Planned]:
             else "",
             row.scheduled_at,
             _messages(row, counted.get(row.pk)),
+            held.get(holds.purpose(row), 0),
         )
         for row in rows
         if row.scheduled_at

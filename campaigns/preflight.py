@@ -152,7 +152,7 @@ def report(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, hol
     counted = _count(scope, version, campaign, now) if version else None
     audience = counted.contactable if counted else None
     plan = entitlements.effective(scope=scope, at=at)
-    usage = {each.key: each for each in reservations.usage(scope=scope, now=now)}
+    usage = _usage(scope, campaign, at, holds_counts)
     refusal = reservations.refusal_of(
         scope=scope,
         asks=holds.asks_of(channel=campaign.channel, audience=audience, cap=campaign.total_cap),
@@ -301,6 +301,14 @@ def _limits(
             yield _over(campaign, ask.key, label, violation, plan, refusal)
         else:
             yield _within(campaign, ask, label, plan, usage.get(ask.key))
+
+
+def _usage(scope: Scope, campaign: Campaign, at: datetime, holds_counts: bool) -> dict[str, LimitUsage]:
+    """How the limits stand in the period it sends in. With `holds_counts` its own volume is not in the way."""
+    found = {each.key: each for each in reservations.usage(scope=scope, now=at)}
+    own = holds.held_volume([campaign]).get(holds.purpose(campaign), 0) if holds_counts else 0
+    line = found[holds.VOLUME]
+    return found | {holds.VOLUME: replace(line, reserved=max(0, line.reserved - own))}
 
 
 def _over(

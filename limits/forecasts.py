@@ -14,12 +14,16 @@ VOLUME: Final = "included_email_volume"
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One thing that will ask for volume at `at`. `messages` None: its audience was not counted lately."""
+    """One thing that will ask for volume at `at`. `messages` None: its audience was not counted lately.
+
+    What it holds already is part of what it will ask for.
+    """
 
     name: str
     url: str
     at: datetime
     messages: int | None
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +59,5 @@ def forecast(*, scope: Scope, entitlements: Entitlements, volume: LimitUsage, no
     planned = sorted(found, key=lambda each: each.at)
     messages = sum(each.messages or 0 for each in planned)
     unknown = sum(each.messages is None for each in planned)
-    return Forecast(planned, messages, unknown, volume.current + messages, volume.allowed)
+    held = sum(each.held for each in planned if each.messages is not None)
+    return Forecast(planned, messages, unknown, volume.current - held + messages, volume.allowed)

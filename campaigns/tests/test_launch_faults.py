@@ -26,7 +26,7 @@ class Crash(Exception):
 
 @pytest.mark.parametrize(
     "place",
-    ["audiences.snapshot.take", "delivery.jobs.create", "campaigns.holds.take_all", "campaigns.lifecycle.announce"],
+    ["audiences.snapshot.take", "delivery.jobs.create", "campaigns.holds.take", "campaigns.lifecycle.announce"],
 )
 def test_a_crash_at_any_step_of_the_worker_is_made_good_by_the_next_run(
     scope: Scope, actor: Actor, now: datetime, make_draft: MakeDraft, monkeypatch: pytest.MonkeyPatch, place: str

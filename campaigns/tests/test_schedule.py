@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from campaigns import launch, schedule, sweeps
+from campaigns import launch, planned, preflight, schedule, sweeps
 from campaigns.models import Campaign, State
 from campaigns.schedule import NoSuchTime, TimePassed, TwoSuchTimes
 from campaigns.tests.conftest import MakeDraft, fresh
@@ -119,6 +119,33 @@ def test_scheduling_holds_a_place_of_the_plan_and_unscheduling_frees_it(
 
     assert plan_it(fresh(second), now + timedelta(hours=2)).state == State.SCHEDULED
     assert fresh(first).state == State.DRAFT
+
+
+def test_scheduling_holds_the_volume_so_that_the_next_one_is_refused_then_and_not_when_it_fires(
+    scope: Scope,
+    now: datetime,
+    plan: Callable[..., None],
+    make_draft: MakeDraft,
+    plan_it: Callable[..., Campaign],
+) -> None:
+    first, second = make_draft("First"), make_draft("Second")
+    plan("growth", at=now - timedelta(minutes=1), included_email_volume=5)
+    due = now + timedelta(hours=1)
+    plan_it(first, due)
+    assert limit(scope, "included_email_volume", now) == (0, 3)
+
+    with pytest.raises(PlanLimitExceeded) as refusal:
+        plan_it(second, due)
+    assert [(each["limit"], each["shortfall"]) for each in refusal.value.extra["violations"]] == [
+        ("included_email_volume", 1)
+    ]
+    assert [(each.messages, each.held) for each in planned.volume(scope, now, due + timedelta(days=1))] == [(3, 3)]
+
+    found = preflight.report(scope=scope, campaign=fresh(first), at=due, now=now, holds_counts=True)
+    assert found.ready and found.overage == 0 and found.volume is not None and found.volume.left == 5
+    sweeps.ring_launches(now=due)
+    launch.run_launch(scope=scope, campaign_id=first.pk, now=due)
+    assert fresh(first).state == State.SENDING and limit(scope, "included_email_volume", now) == (0, 3)
 
 
 def test_a_lost_doorbell_is_rung_again(

@@ -56,6 +56,21 @@ def test_the_forecast_adds_what_is_scheduled(
         assert words in text, words
 
 
+def test_what_is_held_already_is_forecast_once(
+    world: World, actor: Actor, growth: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, scope = timezone.now(), world.production
+    hold(scope, actor, "cmp_1", 60_000)
+    found = [Planned("Grew", "", now, 61_000, held=50_000), Planned("Not counted", "", now, None, held=10_000)]
+    monkeypatch.setattr(forecasts, "_providers", [lambda scope, since, until: found])
+    plan = entitlements.effective(scope=scope, at=now)
+    volume = next(each for each in reservations.usage(scope=scope, now=now) if each.key == forecasts.VOLUME)
+
+    forecast = forecasts.forecast(scope=scope, entitlements=plan, volume=volume, now=now)
+
+    assert (forecast.messages, forecast.unknown, forecast.expected) == (61_000, 1, 71_000)
+
+
 def test_what_no_plan_has_says_so(world: World, browser_of: Browser, plans: Callable[..., None]) -> None:
     plans()
     text = browser_of(world.alice).get(f"/{world.production.path}/plan/").content.decode()
