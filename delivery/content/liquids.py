@@ -11,6 +11,7 @@ from dateutil import parser  # type: ignore[import-untyped]  # what Liquid itsel
 from liquid.exceptions import FilterArgumentError, LiquidSyntaxError
 from liquid.undefined import StrictDefaultUndefined
 
+from delivery.content.asking import AskingIfTag, AskingUnlessTag
 from delivery.content.effort import (
     TAGS_STRIPPED_MAX,
     VALUE_CHARS_MAX,
@@ -157,7 +158,8 @@ def _environment(*, autoescape: bool) -> CampaignLiquid:
     environment.filters["join"] = _joining(environment.filters["join"])
     environment.filters["strip_html"] = _stripping(environment.filters["strip_html"])
     environment.filters["date"] = _dating(environment.filters["date"])
-    environment.add_tag(MeasuredForTag)
+    for tag in (MeasuredForTag, AskingIfTag, AskingUnlessTag):
+        environment.add_tag(tag)
     environment.add_filter("link", link)
     environment.filters.update({name: bounded(call) for name, call in environment.filters.items()})
     return environment

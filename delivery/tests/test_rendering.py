@@ -172,3 +172,36 @@ def test_a_body_of_nothing_but_markup_is_refused_at_once(body: str) -> None:
     began = time.process_time()
     assert ("#/body", "too_dense") in codes(linting.lint(content(body), KNOWN))
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("nobody", ["", None])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "{% if person.name %}a name{% else %}none{% endif %}",
+        "{% unless person.name %}none{% else %}a name{% endunless %}",
+        "{% if person.plan == 'x' %}{% elsif person.name %}a name{% else %}none{% endif %}",
+        "{% if person.name and person.email %}a name{% else %}none{% endif %}",
+        "{% if person.name or person.plan %}a name{% else %}none{% endif %}",
+        *(
+            f"{{% if person.name != {word} %}}a name{{% else %}}none{{% endif %}}"
+            for word in ("blank", "empty", "nil", "''")
+        ),
+        *(
+            f"{{% if person.name == {word} %}}none{{% else %}}a name{{% endif %}}"
+            for word in ("blank", "empty", "nil", "''")
+        ),
+    ],
+)
+def test_an_empty_field_is_absent_however_it_is_asked_for(question: str, nobody: str | None) -> None:
+    others = {"plan": nobody, "email": "ada@x.example"}
+
+    assert render(question, question, name=nobody, **others).subject == "none"
+    assert render(question, question, name="Ada", **others).subject == "a name"
+
+
+def test_what_is_asked_for_counts_as_a_field_of_the_message() -> None:
+    assert rendering.variables(content("{% if person.name and person.plan != blank %}x{% endif %}")) == {
+        "person.name",
+        "person.plan",
+    }
