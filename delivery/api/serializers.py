@@ -12,6 +12,7 @@ from delivery.progress import Progress, Stuck, StuckCode
 from lamba_campaigns.web.rest import StrictSerializer
 
 POSITIONS_MAX = 10_000
+POSITION_MAX = 2**31 - 1
 REASON_CHARS_MAX = 500
 
 
@@ -24,7 +25,7 @@ class ResolveRequest(StrictSerializer):
         choices=["accepted", "resend", "failed"], help_text="They were handed over; send them once more; give them up."
     )
     positions = serializers.ListField(
-        child=serializers.IntegerField(min_value=1),
+        child=serializers.IntegerField(min_value=1, max_value=POSITION_MAX),
         required=False,
         min_length=1,
         max_length=POSITIONS_MAX,

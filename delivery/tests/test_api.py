@@ -142,3 +142,9 @@ def test_nothing_is_seen_from_another_environment_or_without_the_permission(
     assert reader.post(f"{job}/retry", {}, format="json").status_code == 403
     assert reader.post("/api/v1/suppressions", {"address": "a@b.example"}, format="json").status_code == 403
     assert APIClient().get(job).status_code == 401
+
+
+def test_a_position_that_no_job_can_have_is_named(api: Api, sent: SendJob) -> None:
+    body = {"decision": "failed", "positions": [2**31]}
+    answer = api().post(f"/api/v1/jobs/{sent.public_id}/uncertain", body, format="json")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/positions/0")
