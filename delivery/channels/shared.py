@@ -12,7 +12,7 @@ from delivery.slots import ASK_SECONDS, Share
 from projects.scoping import Scope
 
 WAIT_SECONDS = 0.25
-WAIT_SECONDS_MAX = 1.5 * ASK_SECONDS
+WAIT_SECONDS_MAX = 2 * ASK_SECONDS  # shorter than a turn
 
 
 class SharedRelay:

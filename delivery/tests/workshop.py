@@ -43,13 +43,14 @@ def at_work(job: SendJob, pid: int) -> bool:
 
 
 def end_leases(job: SendJob, pid: int) -> int:
-    """The leases of a dead worker end, as they would after fifteen seconds."""
+    """The leases of a dead worker end, as they would after fifteen seconds, and its connections, as after sixty."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE delivery_chunk SET lease_until = now() - interval '1 second'"
             " WHERE job_id = %s AND state = 1 AND lease_owner LIKE %s",
             [job.pk, f"%:{pid}"],
         )
+        cursor.execute("DELETE FROM delivery_relayuse WHERE owner LIKE %s", [f"%:{pid}"])
     return leases.expire(now=datetime.now(UTC))
 
 
