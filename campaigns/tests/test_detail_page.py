@@ -12,7 +12,7 @@ from campaigns import completion
 from campaigns.models import Campaign
 from campaigns.tests.conftest import MakeDraft
 from conftest import World
-from delivery.models import SendJob
+from delivery.models import JobCounters, SendJob
 from lamba_campaigns.lib.sql import durable
 from projects.scoping import Scope
 
@@ -65,3 +65,23 @@ def test_a_warning_stands_on_the_page_and_is_told_to_endpoints(
     assert "A stop rule has passed its warn limit" in text and WARNING in text
     entry = AuditEntry.objects.get(action="campaign.warned", subject_id=running.public_id)
     assert entry.reason == WARNING
+
+
+def test_what_only_a_person_can_decide_is_one_step_from_the_campaign(
+    scope: Scope,
+    world: World,
+    browser_of: Callable[..., Client],
+    make_draft: MakeDraft,
+    launch_it: Callable[..., Campaign],
+) -> None:
+    alice = browser_of(world.alice)
+    running = launch_it(make_draft(people=5, consent=4))
+    assert "For you to decide" not in asked(alice, scope, running)[1]
+    JobCounters.objects.within(scope).filter(job_id=running.job_id).update(pending=1, uncertain=2, failed=1)
+
+    count, text = asked(alice, scope, running)
+
+    messages = f"/{scope.path}/jobs/{running.job.public_id}/messages/"
+    assert f'{messages}?account=uncertain">resolve 2 uncertain' in text
+    assert f'{messages}?account=failed">retry 1 failed' in text
+    assert count <= QUERIES_MAX
