@@ -20,6 +20,8 @@ class Command(BaseCommand):
         parser.add_argument("slug", help="its name in addresses, such as acme")
         parser.add_argument("--name", required=True)
         parser.add_argument("--project", default="App", help="name of the first project")
+        parser.add_argument("--workspace-id", help="Lamba's id of the workspace, wrk_…; it can't be changed later")
+        parser.add_argument("--project-id", help="Lamba's id of the project, prj_…; it can't be changed later")
         parser.add_argument("--owner", required=True, help="e-mail address; a new person gets a password, shown once")
         parser.add_argument("--plan", default="free")
         parser.add_argument("--time-zone", default="UTC")
@@ -35,8 +37,11 @@ class Command(BaseCommand):
                 plan=options["plan"],
                 time_zone=options["time_zone"],
                 now=timezone.now(),
+                lamba=provisioning.LambaIds(options["workspace_id"], options["project_id"]),
             )
         except DomainError as refusal:
+            if password is not None:
+                owner.delete()  # nobody has seen this password, so the next attempt makes a new one
             raise CommandError(f"{refusal.detail} {refusal.next_step}") from refusal
         environments = {name: _shown(each) for name, each in opened.items()}
         self.stdout.write(
