@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from audit.models import AuditEntry
-from lamba_campaigns.lib.signing import lamba_v1_signature
+from lamba_campaigns.lib.signing import lamba_legacy_signature, lamba_v1_signature, standard_signature
 from projects.scoping import Scope
 from webhooks import process
 from webhooks.models import InboundEvent
@@ -73,3 +73,44 @@ def test_a_signature_is_explained(
             said(*arguments)
     else:
         assert said(*arguments) == "The signature is valid.\n"
+
+
+@pytest.mark.parametrize("scheme", ["lamba_legacy", "standard_webhooks"])
+def test_the_other_schemes_are_checked_when_they_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    secret, moment, body = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "1710000000", b'{"id":"evt_1"}'
+    monkeypatch.setenv("LAMBA_WEBHOOK_SECRET", secret)
+    headers = {
+        "X-Lamba-Timestamp": moment,
+        "X-Lamba-Signature": lamba_legacy_signature(secret=secret, timestamp=moment, body=body),
+        "webhook-id": "msg_1",
+        "webhook-timestamp": moment,
+        "webhook-signature": standard_signature(secret=secret, message_id="msg_1", timestamp=moment, body=body),
+    }
+    (tmp_path / "body").write_bytes(body)
+    (tmp_path / "headers").write_text(json.dumps(headers))
+    words = ["verify", str(tmp_path / "body"), "--headers", str(tmp_path / "headers"), "--at", moment]
+
+    assert said(*words, "--scheme", scheme) == "The signature is valid.\n"
+    with pytest.raises(CommandError, match="only Lamba's v1 form"):
+        said(*words)
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (None, "can't be read: No such file"),
+        ("[1,2", "holds no JSON: "),
+        ("[1]", "no JSON object"),
+        ("\xff", "no JSON"),
+    ],
+)
+def test_a_file_of_headers_that_is_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str | None, words: str
+) -> None:
+    monkeypatch.setenv("LAMBA_WEBHOOK_SECRET", "whsec_test_123")
+    if written is not None:
+        (tmp_path / "headers").write_text(written, encoding="latin-1")
+    with pytest.raises(CommandError, match=words):
+        said("verify", str(tmp_path / "body"), "--headers", str(tmp_path / "headers"))

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from lamba_campaigns.lib.errors import DomainError
-from lamba_campaigns.lib.signing import SignatureRefused, verify_lamba_v1
+from lamba_campaigns.lib.signing import SignatureRefused
 from projects import access
 from projects.models import Environment
 from projects.scoping import Actor, Scope
-from webhooks import dead_letters, projections, redrive, rehearsal
+from webhooks import dead_letters, projections, redrive, rehearsal, schemes
 from webhooks.catalog import parse_moment
-
-REFUSALS = {
-    "missing_timestamp": "The header X-Lamba-Timestamp is missing.",
-    "bad_timestamp": "X-Lamba-Timestamp is not a number of Unix seconds.",
-    "timestamp_out_of_window": "X-Lamba-Timestamp is more than 300 seconds away from the time of checking.",
-    "bad_signature_header": "X-Lamba-Signature is missing, too long or not ASCII.",
-    "no_matching_signature": "The signature was made with another secret, over other bytes, or in another form.",
-}
 
 
 class Command(BaseCommand):
@@ -53,6 +45,9 @@ class Command(BaseCommand):
         check = commands.add_parser("verify", help="say why a signature is or is not believed")
         check.add_argument("body", type=Path, help="file with the raw body, byte for byte")
         check.add_argument("--headers", type=Path, required=True, help="file with a JSON object of the headers")
+        check.add_argument(
+            "--scheme", choices=schemes.LAMBA, default=schemes.DEFAULT, help="what the endpoint believes"
+        )
         check.add_argument(
             "--secret-variable", default="LAMBA_WEBHOOK_SECRET", help="environment variable that holds the secret"
         )
@@ -101,27 +96,41 @@ class Command(BaseCommand):
             raise CommandError(f"{found.difference_count:,} values are not what the events told.", returncode=1)
         self.stdout.write(f"{found.difference_count:,} values put right." if found.difference_count else "Identical.")
 
-    def _verify(self, *, body: Path, headers: Path, secret_variable: str, at: int | None, **_: Any) -> None:
+    def _verify(
+        self, *, body: Path, headers: Path, scheme: str, secret_variable: str, at: int | None, **_: Any
+    ) -> None:
         secret = os.environ.get(secret_variable, "")
         if not secret:
             raise CommandError(f"Put the secret into the environment variable {secret_variable}.")
-        given = {str(name).lower(): str(text) for name, text in json.loads(headers.read_text()).items()}
-        timestamp, signature = given.get("x-lamba-timestamp", ""), given.get("x-lamba-signature", "")
+        given, now = _headers(headers), time.time() if at is None else at
         try:
-            verify_lamba_v1(
-                timestamp=timestamp,
-                signature=signature,
-                body=body.read_bytes(),
-                secrets=[secret],
-                now=time.time() if at is None else at,
-            )
+            schemes.find(scheme).verify(given, _read(body), "", now, [secret])
         except SignatureRefused as problem:
-            raise CommandError(REFUSALS[problem.reason] + _hint(problem.reason, signature)) from None
+            hint = _hint(problem.reason, given.get("x-lamba-signature", "")) if scheme == schemes.DEFAULT else ""
+            raise CommandError(schemes.REASONS[problem.reason] + hint) from None
         self.stdout.write("The signature is valid.")
 
 
 def _sentences() -> str:
     return "; ".join(f"{name}: {each.sentence}" for name, each in projections.every().items())
+
+
+def _headers(path: Path) -> Mapping[str, str]:
+    """The headers by their names in lower case."""
+    try:
+        found = json.loads(_read(path))
+    except ValueError as problem:
+        raise CommandError(f"{path} holds no JSON: {problem}.") from None
+    if not isinstance(found, dict):
+        raise CommandError(f'{path} holds no JSON object, such as {{"X-Lamba-Timestamp": "1710000000"}}.')
+    return {str(name).lower(): str(text) for name, text in found.items()}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise CommandError(f"{path} can't be read: {problem.strerror}.") from None
 
 
 def _hint(reason: str, signature: str) -> str:
