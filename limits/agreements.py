@@ -15,6 +15,7 @@ from projects.models import Workspace
 from projects.scoping import Actor
 
 AS_PLANNED: Final = "plan"  # takes an agreement back
+OVERAGE_FORMS: Final = "block, allow:CAP:PRICE_PER_THOUSAND, grace:PERCENT or plan"
 
 
 def read(words: Sequence[str]) -> dict[str, Any]:
@@ -84,6 +85,10 @@ def _overage(value: str) -> Any:
         return {"policy": policy, "cap": _limit(figures[0]), "price_per_thousand": figures[1]}
     if policy == "grace" and len(figures) == 1:
         return {"policy": policy, "grace_percent": _limit(figures[0])}
-    return (
-        {"policy": policy} if policy == "block" and not figures else value if value == AS_PLANNED else {"policy": value}
-    )
+    if value == AS_PLANNED:
+        return value
+    if value == "block":
+        return {"policy": value}
+    detail = f"{value!r} is no overage."
+    problem = FieldProblem(f"#/{OVERAGE}", "invalid", detail)
+    raise Invalid(detail, next_step=f"Use {OVERAGE_FORMS}.", problems=(problem,))

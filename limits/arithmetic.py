@@ -132,6 +132,7 @@ def _violation(
     entitlements: Entitlements, key: str, wanted: int, allowed: int, count: Count, shortfall: int
 ) -> Violation:
     dimension = DIMENSIONS[key]
+    shown = count.shown(dimension.kind)
     return Violation(
         limit=key,
         label=dimension.label,
@@ -141,8 +142,8 @@ def _violation(
         allowed=allowed,
         included=entitlements.included[key] or 0,
         add_ons=entitlements.added(key),
-        used=count.used,
-        reserved=count.reserved,
+        used=shown.used,
+        reserved=shown.reserved,
         available=max(0, allowed - count.used - count.reserved),
         shortfall=shortfall,
         overage_policy=entitlements.overage.policy if key == OVERAGE_KEY else "block",

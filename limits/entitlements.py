@@ -61,6 +61,10 @@ class Count:
     used: int = 0
     reserved: int = 0
 
+    def shown(self, kind: str) -> "Count":
+        """As it is told: of a gauge, what is held is what is there."""
+        return Count(self.used + self.reserved) if kind == "gauge" else self
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:

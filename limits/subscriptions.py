@@ -82,7 +82,7 @@ def change_plan(*, scope: Scope, actor: Actor, plan: str, now: datetime) -> Plan
         action="plan.changed",
         subject=chain.Subject("workspace", scope.workspace, scope.workspace_name),
         now=now,
-        before={"plan": planned.plan if planned else present.plan_id},
+        before={"plan": present.plan_id} | ({"coming": planned.plan} if planned else {}),
         after={"plan": wanted.id, "effectiveFrom": effective_from, "billing": reference},
     )
     return PlanChange(present.plan_id, wanted.id, effective_from)

@@ -102,9 +102,7 @@ def period_name(found: Entitlements) -> str:
 
 def _line(found: Entitlements, key: str, count: Count) -> LimitUsage:
     dimension = DIMENSIONS[key]
-    used, reserved = count.used, count.reserved
-    if dimension.kind == "gauge":
-        used, reserved = used + reserved, 0
+    shown = count.shown(dimension.kind)
     counted = dimension.kind == "counter"
     return LimitUsage(
         key=key,
@@ -113,8 +111,8 @@ def _line(found: Entitlements, key: str, count: Count) -> LimitUsage:
         detail=dimension.detail,
         kind=dimension.kind,
         unit=dimension.unit,
-        used=used,
-        reserved=reserved,
+        used=shown.used,
+        reserved=shown.reserved,
         allowed=found.limits[key],
         included=found.included[key],
         added=found.added(key),

@@ -208,6 +208,8 @@ def test_the_command_agrees(world: World, growth: Subscription) -> None:
         call_command("limits_agree", "nobody", "templates=1")
     with pytest.raises(CommandError, match="There is no limit"):
         call_command("limits_agree", "acme", "x=1")
+    with pytest.raises(CommandError, match=r"'allow:5' is no overage\. Use block, allow:CAP:PRICE"):
+        call_command("limits_agree", "acme", "overage=allow:5")
 
 
 def test_a_new_plan_ends_what_was_agreed(growth: Subscription, scope: Scope, now: datetime) -> None:

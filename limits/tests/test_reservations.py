@@ -59,6 +59,8 @@ def test_the_last_unit_fits_and_the_next_does_not(growth: Subscription, reserve:
     with pytest.raises(PlanLimitExceeded) as refused:
         reserve("active:cmp_6", active_campaigns=1)
     assert refused.value.extra["allowed"] == 5 and refused.value.extra["current"] == 6
+    asked = refused.value.extra["violations"][0]
+    assert (asked["used"], asked["reserved"]) == (5, 0), "as the list of limits says it"
 
 
 def test_settling_moves_reserved_to_used_once_per_event(

@@ -88,6 +88,12 @@ def test_a_planned_change_is_replaced_or_taken_back(
     change(scope, actor, "growth", now)
     assert plan_at(scope, DECEMBER) == "growth"
     assert entitlements.coming(workspace_id=scope.workspace_id, now=now) is None
+    said = AuditEntry.objects.filter(action="plan.changed").order_by("sequence")
+    assert [entry.before for entry in said] == [
+        {"plan": "growth"},
+        {"plan": "growth", "coming": "starter"},
+        {"plan": "growth", "coming": "free"},
+    ], "a plan that was only coming was never the plan"
 
 
 def test_the_same_plan_again_is_a_conflict(growth: Subscription, scope: Scope, actor: Actor, now: datetime) -> None:
