@@ -339,6 +339,23 @@ def test_a_viewer_reads_and_a_stranger_finds_nothing(
     assert bob.get(page_of(scope, draft, "campaign-recipients-csv")).status_code == 403
 
 
+def test_a_count_opens_its_people_only_for_who_may_see_people(
+    scope: Scope,
+    world: World,
+    browser_of: BrowserOf,
+    make_draft: MakeDraft,
+    launch_it: Callable[..., Campaign],
+    send_it: Callable[..., Campaign],
+) -> None:
+    ended = send_it(launch_it(make_draft(people=5, consent=3)))
+    people = page_of(scope, ended, "campaign-recipients")
+    alice, bob = browser_of(world.alice), browser_of(world.bob)
+    assert bob.get(people).status_code == 403
+    for name in ("campaign-detail", "campaign-books"):
+        assert f'href="{people}?outcome=excluded"' in read(alice, page_of(scope, ended, name)), name
+        assert people not in read(bob, page_of(scope, ended, name)), name
+
+
 def test_a_campaign_of_production_is_not_in_the_sandbox(alice: Client, world: World, make_draft: MakeDraft) -> None:
     draft = make_draft()
 

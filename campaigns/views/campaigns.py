@@ -176,7 +176,14 @@ def live_context(request: ConsoleRequest, campaign: Campaign) -> dict[str, Any]:
         "campaign": campaign,
         "freezing": frozen,
         "progress": found,
-        "hero": progress.hero_of(scope=request.scope, campaign=campaign, progress=found) if found else None,
+        "hero": progress.hero_of(
+            scope=request.scope,
+            campaign=campaign,
+            progress=found,
+            opens_people=request.access.may("people.read"),
+        )
+        if found
+        else None,
         "chart": progress.chart_of(campaign=campaign, progress=found, zone=zone_of(request), now=now)
         if found
         else None,

@@ -213,16 +213,16 @@ def books_context(
 ) -> dict[str, Any]:
     """The balance as lines that add up, and the open differences."""
     found = statement or books.statement(scope=request.scope, campaign=campaign)
-    base = url(request.scope, "campaign-recipients", campaign.public_id)
+    base = url(request.scope, "campaign-recipients", campaign.public_id) if request.access.may("people.read") else ""
     outcomes = {"rejected": "failed", "in_flight": "pending"}
     steps = [("Planned", found["planned"], "", "")]
     steps += [
-        (LABELS.get(reason, reason), n, "minus", f"{base}?outcome=excluded")
+        (LABELS.get(reason, reason), n, "minus", base and f"{base}?outcome=excluded")
         for reason, n in found["excludedByReason"].items()
     ]
     steps.append(("To be contacted", found["planned"] - found["excluded"], "total", base))
     lines = [
-        (label, found["accounts"][name], "", f"{base}?outcome={outcomes.get(name, name)}")
+        (label, found["accounts"][name], "", base and f"{base}?outcome={outcomes.get(name, name)}")
         for name, label in books.ACCOUNT_LABELS.items()
     ]
     assert campaign.job is not None

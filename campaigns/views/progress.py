@@ -77,14 +77,14 @@ def _reason(reason: str) -> str:
     return LABELS.get(name, name.replace("_", " ").capitalize())
 
 
-def hero_of(*, scope: Scope, campaign: Campaign, progress: Progress) -> Hero:
-    """The groups add up to the audience; the excluded stand beside them."""
+def hero_of(*, scope: Scope, campaign: Campaign, progress: Progress, opens_people: bool) -> Hero:
+    """The groups add up to the audience; the excluded stand beside them. Links only for who may see people."""
     accounts = _accounts(progress)
     audience = progress.planned - progress.excluded
     sums = {group.label: sum(accounts[name] for name in group.accounts) for group in GROUPS}
     waiting = sums["Waiting"] + sums["Retrying"]
     shown = [group for group in GROUPS if group.always or sums[group.label]]
-    open_people = _opener(scope, campaign)
+    open_people = _opener(scope, campaign, opens_people)
     return Hero(
         audience=audience,
         settled=audience - waiting,
@@ -173,9 +173,9 @@ def _share(group: Group, sums: Mapping[str, int], audience: int) -> str:
     return f"{share:.1f}%" if share >= 0.1 else "<0.1%"
 
 
-def _opener(scope: Scope, campaign: Campaign) -> Any:
+def _opener(scope: Scope, campaign: Campaign, opens_people: bool) -> Any:
     base = url(scope, "campaign-recipients", campaign.public_id)
-    return lambda outcome: f"{base}?outcome={outcome}"
+    return lambda outcome: f"{base}?outcome={outcome}" if opens_people else ""
 
 
 def _named(
