@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, FloatRect, Page, sync_playwright
 
 from tests.browser.chromium import ARGUMENTS, chromium
 
@@ -25,6 +25,7 @@ ADDRESS_DEFAULT = "http://localhost:8000"
 WIDTHS = (1440, 390)
 THEMES = ("light", "dark")
 PAGES_MAX = 150
+HEIGHT_MAX = 12_000  # the REST reference is ten times as long, and a browser can't paint that in one piece
 ID = re.compile(r"(?<=/)[a-z]{2,4}_[\w.:-]+")
 SEVERAL = {"campaigns-id": 8}  # a campaign looks different in each stage of its life
 SKIPPED = re.compile(r"\.(csv|json|ndjson|py|eml|zip)$|/theme|/sign-out|/staff/|/frame/|/body/$|/csv/$|/find$")
@@ -92,11 +93,15 @@ def _room(kind: str) -> int:
 def shoot(page: Page, target: Target, found: list[tuple[str, str]], folder: Path, theme: str) -> None:
     for kind, path in found:
         page.goto(target.url + path)
+        if page.locator("redoc").count():
+            page.locator("redoc h1").first.wait_for()  # the REST reference draws itself after it was loaded
         page.wait_for_timeout(250)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_timeout(100)
-            page.screenshot(path=folder / f"{kind}-{theme}-{width}.png", full_page=True)
+            height = min(page.evaluate("document.documentElement.scrollHeight"), HEIGHT_MAX)
+            clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": height}
+            page.screenshot(path=folder / f"{kind}-{theme}-{width}.png", full_page=True, clip=clip)
         print(f"  {theme:<5} {kind}", flush=True)  # noqa: T201
 
 
