@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 
-from lamba_campaigns.embedded import environment, installation, parts, ports, prepare, running, valkey
+from lamba_campaigns.embedded import environment, installation, parts, ports, prepare, real_servers, running, valkey
 from lamba_campaigns.embedded.addresses import Addresses, choose_addresses
 from lamba_campaigns.embedded.folder import PROJECT, SHARED_DATA, Folder
 from lamba_campaigns.embedded.problems import CannotStart
@@ -47,6 +47,7 @@ def _start(
 ) -> None:
     if folder.postgres.exists() and not folder.secrets.exists():
         terminal.warn(f"{folder.secrets} is gone, the data is not: its API keys and webhook secrets are of no use now.")
+    real_servers.require(os.environ)
     secrets = installation.load_or_create(folder.secrets)
     addresses = choose_addresses(terminal, cleanup)
     up = cleanup.enter_context(
