@@ -138,3 +138,10 @@ def test_pages_connect_show_the_secret_once_and_disconnect(
     assert not connections.is_connected(scope=scope, channel="webhook")
     assert alice.get(f"{base}in_app/").status_code == 404
     assert browser_of(world.charlie).get(base).status_code == 404
+
+
+def test_a_sandbox_has_no_provider_of_mail_to_connect(scope: Scope, world: Any, actor: Actor, now: datetime) -> None:
+    way = {"channel": "email", "provider": "resend", "config": {}, "secret": "re_key"}
+    with pytest.raises(Invalid, match="Providers of this channel here: none"):
+        connections.connect(scope=world.sandbox, actor=actor, now=now, version=0, **way)  # type: ignore[arg-type]
+    connections.connect(scope=scope, actor=actor, now=now, version=0, **way)  # type: ignore[arg-type]

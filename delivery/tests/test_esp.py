@@ -11,7 +11,7 @@ import pytest
 
 from audit import ledger
 from delivery import connections, esp_receipts, tokens
-from delivery.models import SendJob
+from delivery.models import ChannelSettings, SendJob
 from delivery.tests.conftest import Postbox, counters, messages, state
 from delivery.tests.stations import Call, Station, running
 from projects.scoping import Actor, Scope
@@ -158,10 +158,11 @@ def test_a_provider_that_is_not_there_loses_nobody(
 
 
 def test_a_sandbox_never_mails_by_a_provider(
-    world: Any, actor: Actor, now: datetime, provider: Station, make_job: Callable[..., SendJob], deliver: Any,
-    postbox: Postbox,
+    scope: Scope, world: Any, actor: Actor, now: datetime, provider: Station, make_job: Callable[..., SendJob],
+    deliver: Any, postbox: Postbox,
 ) -> None:  # fmt: skip
-    connect(world.sandbox, actor, now, provider, "postmark")
+    connect(scope, actor, now, provider, "postmark")
+    ChannelSettings.objects.within(scope).update(environment_id=world.sandbox.environment_id)  # it can't be connected
     job = make_job(2, within=world.sandbox)
     deliver(job)
     assert (len(postbox.received), provider.calls) == (2, [])

@@ -75,7 +75,7 @@ def channel_list(request: ConsoleRequest) -> HttpResponse:
             "row": rows.get(channel),
             "provider": PROVIDERS[rows[channel].provider].label if channel in rows else "",
             "needs": channel in connections.NEEDS_CONNECTION,
-            "configurable": bool(connections.providers_of(channel)),
+            "configurable": bool(connections.providers_of(request.scope, channel)),
             "note": (SANDBOX_NOTES.get(channel) if not request.scope.is_production else "") or NOTES[channel],
         }
         for channel, label in CHANNELS
@@ -85,7 +85,7 @@ def channel_list(request: ConsoleRequest) -> HttpResponse:
 
 @console_view(get="settings.manage", post="settings.manage")
 def channel_detail(request: ConsoleRequest, channel: str) -> HttpResponse:
-    choices = connections.providers_of(channel)
+    choices = connections.providers_of(request.scope, channel)
     if channel not in CHANNEL_BITS or not choices:
         raise NotFound("This channel has nothing to connect.", next_step="Choose one from the list.")
     row = connections.rows(scope=request.scope).get(channel)
