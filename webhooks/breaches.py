@@ -42,7 +42,7 @@ def check(event: InboundEvent) -> Check:
 
 def breaches(name: str, data: Any) -> Iterator[Breach]:
     """Every way in which `data` breaks the schema of this type, alternatives one by one."""
-    schema = catalog.get(name).schema
+    schema = catalog.get(name).accepts
     for error in catalog.validator(name).iter_errors(data):
         yield from _breaches(schema, data, error)
 

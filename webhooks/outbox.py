@@ -49,7 +49,7 @@ def publish_to(*, scope: Scope, endpoint: Endpoint, type: str, data: Mapping[str
 def _check(type: str, data: Mapping[str, Any]) -> None:
     if settings.PRODUCTION:
         return  # the suite has proved the callers; a campaign never fails over the wording of its news
-    found = catalog.problems(type, dict(data))
+    found = catalog.problems(type, dict(data), published=True)
     if found:
         raise PayloadRefused(f"{type}: " + "; ".join(f"{each.pointer} {each.detail}" for each in found))
 

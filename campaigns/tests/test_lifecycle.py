@@ -71,7 +71,8 @@ def _try(scope: Scope, actor: Actor, now: datetime, campaign: Campaign, state: S
         assert fresh(campaign).state_version == campaign.state_version
         return
     move = lifecycle.swap(scope=scope, campaign_id=campaign.pk, action=action, actor=actor, now=now, **extra)
-    lifecycle.announce(scope=scope, move=move, actor=actor, now=now)
+    facts = {"planned": 1, "excluded": 0, "accounts": {"cancelled": 1}}  # what campaign.sent may not go without
+    lifecycle.announce(scope=scope, move=move, actor=actor, now=now, facts=facts)
     after = fresh(campaign)
     assert (after.state, after.state_version) == (target, campaign.state_version + 1)
     assert AuditEntry.objects.filter(subject_id=campaign.public_id).count() == told + 1

@@ -1,12 +1,13 @@
 """News is published in its cause's transaction, in sequence, in its schema's shape, to whom it concerns."""
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 from django.db import transaction
 
 from projects.scoping import Actor, Scope
-from webhooks import endpoints, outbox, sender
+from webhooks import catalog, endpoints, outbox, sender
 from webhooks.models import Endpoint, OutboxEvent
 from webhooks.outbox import PayloadRefused
 from webhooks.tests.customers import CAMPAIGN, Receiver, later, published
@@ -46,6 +47,15 @@ def test_a_publisher_with_the_wrong_shape_is_a_bug(sandbox: Scope, now: datetime
             outbox.publish(scope=sandbox, type="campaign.exploded", data={}, now=now)
         with pytest.raises(AssertionError):
             outbox.publish(scope=sandbox, type="user.created", data={"userId": "x"}, now=now)
+
+
+@pytest.mark.parametrize("data", [CAMPAIGN, {}, {"sends": [1, 2]}, {"campaign": "cmp_1", "accounts": 7}])
+def test_lambas_campaign_sent_may_have_any_shape_and_ours_only_its_own(
+    sandbox: Scope, now: datetime, data: dict[str, Any]
+) -> None:
+    assert catalog.problems("campaign.sent", data) == ()
+    with transaction.atomic(), pytest.raises(PayloadRefused):
+        outbox.publish(scope=sandbox, type="campaign.sent", data=data, now=now)
 
 
 def test_a_test_event_goes_to_its_endpoint_alone(

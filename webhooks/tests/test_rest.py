@@ -220,4 +220,5 @@ def test_the_catalogue_lists_public_types_with_samples_that_fit_their_schemas(ap
     assert "delivery.job_finished" not in {each["name"] for each in items}
     for kind in catalog.every():
         assert catalog.problems(kind.name, kind.sample) == (), kind.name
+        assert catalog.problems(kind.name, kind.sample, published=True) == (), kind.name
         assert kind.sentence.endswith(".")
