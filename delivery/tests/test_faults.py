@@ -29,7 +29,7 @@ from projects.scoping import Actor, Scope
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 KILLS = int(os.environ.get("LAMBA_FAULT_KILLS", "5"))
 SEED = int(os.environ.get("LAMBA_FAULT_SEED", "0")) or random.randrange(10**6)
-MESSAGES_PER_KILL = 1_500
+MESSAGES = 1_500 * KILLS + 2_000
 
 
 def test_workers_killed_at_random_moments_repeat_nobody_and_lose_nobody(
@@ -38,32 +38,31 @@ def test_workers_killed_at_random_moments_repeat_nobody_and_lose_nobody(
     start: Callable[[SendJob], int],
     sink: _sink.Handle,
 ) -> None:
-    chance = random.Random(SEED)
-    total = KILLS * MESSAGES_PER_KILL + 2000
-    job = make_job(total)
-    crew = [start(job), start(job)]
-    killed = uncertain = 0
-    while killed < KILLS and state(job) == "sending":
-        victim = crew.pop(chance.randrange(2))
-        until(lambda: at_work(job, victim))  # noqa: B023
-        time.sleep(chance.uniform(0, 0.1))
-        os.kill(victim, signal.SIGKILL)
-        until(lambda: gone(victim))  # noqa: B023
-        assert all(size <= windows.MICRO_BATCH_MESSAGES for size in open_windows(job))
-        lost = end_leases(job, victim)
-        assert lost <= windows.MICRO_BATCH_MESSAGES, f"seed {SEED}"
-        killed, uncertain = killed + 1, uncertain + lost
-        crew.append(start(job))
-    until(lambda: all(map(gone, crew)), seconds=300)
-    if state(job) == "sending":
-        finish(job)
+    chance, killed = random.Random(SEED), 0
+    while killed < KILLS:  # on a busy machine a job may be over before its workers were killed often enough
+        job, uncertain = make_job(MESSAGES), 0
+        crew = [start(job), start(job)]
+        while killed < KILLS and state(job) == "sending":
+            victim = crew.pop(chance.randrange(2))
+            until(lambda: at_work(job, victim))  # noqa: B023
+            time.sleep(chance.uniform(0, 0.1))
+            if not gone(victim):
+                os.kill(victim, signal.SIGKILL)
+                until(lambda: gone(victim))  # noqa: B023
+                killed += 1
+            assert all(size <= windows.MICRO_BATCH_MESSAGES for size in open_windows(job))
+            lost = end_leases(job, victim)
+            assert lost <= windows.MICRO_BATCH_MESSAGES, f"seed {SEED}"
+            uncertain += lost
+            crew.append(start(job))
+        until(lambda: all(map(gone, crew)), seconds=300)  # noqa: B023
+        if state(job) == "sending":
+            finish(job)
 
-    balance = agree(scope, job, sink)
-    assert balance.get("uncertain", 0) == uncertain, f"seed {SEED}"
-    assert balance["accepted"] == total - uncertain
-    arrived = sink.count().messages
-    assert killed == KILLS
-    sys.stderr.write(f"{killed} kills, {uncertain} of {total} uncertain, {arrived} arrived, seed {SEED}\n")
+        balance = agree(scope, job, sink)
+        assert balance.get("uncertain", 0) == uncertain, f"seed {SEED}"
+        assert balance["accepted"] == MESSAGES - uncertain
+        sys.stderr.write(f"{killed} kills, {uncertain} of {MESSAGES} uncertain, seed {SEED}\n")
 
 
 def test_a_database_that_breaks_off_every_session_costs_nothing(
