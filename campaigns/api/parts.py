@@ -54,6 +54,15 @@ class PartRead(serializers.Serializer[Part]):
         return row.draft_saved_at is not None
 
 
+class PartItemRead(PartRead):
+    """One part alone also says what its draft holds."""
+
+    draft = serializers.SerializerMethodField(help_text="The text that waits; null where nothing does.")
+
+    def get_draft(self, row: Part) -> str | None:
+        return None if row.draft_saved_at is None else row.draft_body
+
+
 class PartPage(serializers.Serializer[Any]):
     items = PartRead(many=True)
     nextCursor = serializers.CharField(allow_null=True)
@@ -109,7 +118,7 @@ class PartList(RestView):
         return pagination.page(found.filter(kind=kind) if kind else found, request, lambda row: PartRead(row).data)
 
     @extend_schema(
-        operation_id="template_parts_create", parameters=[IDEMPOTENCY], request=PartBody, responses={201: PartRead}
+        operation_id="template_parts_create", parameters=[IDEMPOTENCY], request=PartBody, responses={201: PartItemRead}
     )
     @idempotent
     def post(self, request: Request) -> Response:
@@ -123,11 +132,11 @@ class PartList(RestView):
 class PartItem(RestView):
     permissions = {"GET": "console.read", "PATCH": "templates.write", "DELETE": "templates.write"}
 
-    @extend_schema(operation_id="template_parts_read", responses=PartRead)
+    @extend_schema(operation_id="template_parts_read", responses=PartItemRead)
     def get(self, request: Request, part: str) -> Response:
         return _answer(parts.find(scope=self.scope, part_id=part))
 
-    @extend_schema(operation_id="template_parts_edit", parameters=[IF_MATCH], request=PartText, responses=PartRead)
+    @extend_schema(operation_id="template_parts_edit", parameters=[IF_MATCH], request=PartText, responses=PartItemRead)
     def patch(self, request: Request, part: str) -> Response:
         """Change the unpublished draft. Nothing takes a draft."""
         version = expected_version(request)
@@ -194,4 +203,4 @@ class PartCheck(RestView):
 
 
 def _answer(part: Part, status: int = 200) -> Response:
-    return Response(PartRead(part).data, status, headers={"ETag": etag(part.state_version)})
+    return Response(PartItemRead(part).data, status, headers={"ETag": etag(part.state_version)})

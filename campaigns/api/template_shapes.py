@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from audiences.channels import CHANNEL_BITS
@@ -160,6 +161,26 @@ class TemplateRead(serializers.Serializer[Template]):
 
     def get_hasDraft(self, row: Template) -> bool:
         return row.draft_saved_at is not None
+
+
+class DraftRead(serializers.Serializer[Template]):
+    subject = serializers.CharField(source="draft_subject")
+    preheader = serializers.CharField(source="draft_preheader")
+    body = serializers.CharField(source="draft_body")
+    text = serializers.CharField(source="draft_text")
+    variants = serializers.DictField(source="draft_variants", child=VariantBody())
+    format = serializers.CharField(source="draft_format")
+    layout = serializers.CharField(source="draft_layout", help_text="Empty: the standard one.")
+
+
+class TemplateItemRead(TemplateRead):
+    """One template alone also says what its draft holds."""
+
+    draft = serializers.SerializerMethodField(help_text="What would be published next; null where nothing waits.")
+
+    @extend_schema_field(DraftRead(allow_null=True))
+    def get_draft(self, row: Template) -> dict[str, Any] | None:
+        return None if row.draft_saved_at is None else DraftRead(row).data
 
 
 class TemplatePage(serializers.Serializer[Any]):

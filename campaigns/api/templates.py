@@ -38,7 +38,7 @@ class TemplateList(RestView):
         operation_id="templates_create",
         parameters=[IDEMPOTENCY],
         request=shapes.TemplateBody,
-        responses={201: shapes.TemplateRead},
+        responses={201: shapes.TemplateItemRead},
     )
     @idempotent
     def post(self, request: Request) -> Response:
@@ -59,7 +59,7 @@ class TemplateList(RestView):
 class TemplateItem(RestView):
     permissions = {"GET": "console.read", "PATCH": "templates.write", "DELETE": "templates.write"}
 
-    @extend_schema(operation_id="templates_read", responses=shapes.TemplateRead)
+    @extend_schema(operation_id="templates_read", responses=shapes.TemplateItemRead)
     def get(self, request: Request, template: str) -> Response:
         return _answer(templates.find(scope=self.scope, template_id=template))
 
@@ -67,7 +67,7 @@ class TemplateItem(RestView):
         operation_id="templates_edit",
         parameters=[IF_MATCH],
         request=shapes.TemplatePatch,
-        responses=shapes.TemplateRead,
+        responses=shapes.TemplateItemRead,
     )
     def patch(self, request: Request, template: str) -> Response:
         """Change the name or the unpublished draft. Nothing is sent from a draft."""
@@ -148,4 +148,4 @@ def _message(values: dict[str, Any], before: Message | None = None) -> Message:
 
 
 def _answer(template: Template, status: int = 200) -> Response:
-    return Response(shapes.TemplateRead(template).data, status, headers={"ETag": etag(template.state_version)})
+    return Response(shapes.TemplateItemRead(template).data, status, headers={"ETag": etag(template.state_version)})

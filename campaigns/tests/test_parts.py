@@ -289,6 +289,7 @@ def test_rest_creates_edits_publishes_and_names_the_users(
 
     edited = client.patch(path, {"body": "Draft"}, format="json", headers={"If-Match": made.json()["etag"]})
     assert edited.status_code == 200 and edited.json()["hasDraft"]
+    assert (made.json()["draft"], client.get(path).json()["draft"]) == (None, "Draft")
     wrong = client.post(
         f"{path}/versions",
         {"body": "{% render 'footer' %}"},

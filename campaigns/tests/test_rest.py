@@ -184,6 +184,10 @@ def test_templates_by_version(api: Api, growth: None) -> None:
 
     drafted = client.patch(where, {"subject": "New"}, format="json", headers={"If-Match": made["ETag"]})
     assert drafted.json()["hasDraft"] is True
+    assert made.json()["draft"] is None
+    draft = client.get(where).json()["draft"]
+    assert (draft["subject"], draft["body"]) == ("New", TEMPLATE["body"])
+    assert "draft" not in client.get("/api/v1/templates").json()["items"][0]
     body = {"subject": "New {{ nobody }}", "body": "Text"}
     wrong = client.post(f"{where}/versions", body, format="json", headers={"If-Match": drafted["ETag"]})
     assert problem(wrong, 422, "INVALID")["errors"][0]["pointer"] == "#/subject"
