@@ -8,7 +8,10 @@ from limits.catalogue import AddOn, Plan
 
 
 class Billing(Protocol):
-    """Called inside the transaction of a change, so it must not use the network: it notes what is to be billed."""
+    """Called inside the transaction of a change, so it must not use the network: it notes what is to be billed.
+
+    Of an add-on it is told how many units more there are from then on; fewer is negative.
+    """
 
     def plan_changed(self, *, workspace_id: int, plan: Plan, effective_from: datetime) -> str: ...
 

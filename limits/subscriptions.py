@@ -121,10 +121,12 @@ def end_add_on(*, scope: Scope, actor: Actor, sku: str, now: datetime) -> dateti
     last = rows.last()
     if last is None:
         raise Conflict("The workspace does not have this add-on, or it ends already.", next_step="Reload the page.")
+    add_on, ending = present.catalogue.add_on(sku), sum(row.quantity for row in rows)
     rows.update(effective_to=until)
-    _record_add_on(
-        scope, actor, last, present.catalogue.add_on(sku).name, present.add_ons.get(sku, 0), 0, "", now, until
+    reference = billing.current().add_on_changed(
+        workspace_id=scope.workspace_id, add_on=add_on, quantity=-ending, effective_from=until
     )
+    _record_add_on(scope, actor, last, add_on.name, present.add_ons.get(sku, 0), 0, reference, now, until)
     return until
 
 

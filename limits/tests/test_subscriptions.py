@@ -8,7 +8,8 @@ from django.db import transaction
 
 from audit.models import AuditEntry
 from lamba_campaigns.lib.errors import Conflict, Invalid
-from limits import catalogue, entitlements, reservations, subscriptions
+from limits import billing, catalogue, entitlements, reservations, subscriptions
+from limits.catalogue import AddOn
 from limits.keys import DIMENSIONS
 from limits.models import Subscription
 from limits.reservations import PlanLimitExceeded
@@ -127,6 +128,30 @@ def test_add_ons_add_up_and_end_with_the_period(
         subscriptions.end_add_on(scope=scope, actor=actor, sku="email_10k", now=now)
     changes = AuditEntry.objects.filter(action="addon.changed").order_by("pk")
     assert [entry.after and entry.after["units"] for entry in changes] == [1, 3, 0]
+
+
+def test_billing_is_told_of_every_change_also_of_an_add_on_that_ends(
+    growth: Subscription, scope: Scope, actor: Actor, now: datetime
+) -> None:
+    told: list[tuple[str, int, datetime]] = []
+
+    class Noting(billing.LocalBilling):
+        def add_on_changed(self, *, workspace_id: int, add_on: AddOn, quantity: int, effective_from: datetime) -> str:
+            told.append((add_on.sku, quantity, effective_from))
+            return f"bill-{len(told)}"
+
+    before = billing.use(Noting())
+    try:
+        with transaction.atomic():
+            for quantity in (1, 2):
+                subscriptions.add_add_on(scope=scope, actor=actor, sku="email_10k", quantity=quantity, now=now)
+            subscriptions.end_add_on(scope=scope, actor=actor, sku="email_10k", now=now)
+    finally:
+        billing.use(before)
+
+    assert told == [("email_10k", 1, now), ("email_10k", 2, now), ("email_10k", -3, DECEMBER)]
+    entry = AuditEntry.objects.filter(action="addon.changed").order_by("sequence").last()
+    assert entry is not None and entry.after is not None and entry.after["billing"] == "bill-3"
 
 
 def test_an_add_on_of_a_larger_plan_is_refused(scope: Scope, actor: Actor, now: datetime) -> None:
