@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from audiences import facts, nearest, people, remembering
-from audiences.channels import CHANNEL_BITS
+from audiences import facts, judging, nearest, people, remembering
 from audiences.facts import Known
-from audiences.models import AudienceVersion, Person, PersonFacts, Snapshot
-from audiences.models.facts import AddressState, Membership
+from audiences.models import AudienceVersion, Person, Snapshot
 from audiences.reasons import LABELS, REASONS, SENTENCES
 from audiences.rules.ast import Rule
 from audiences.rules.clock import Clock
+from audiences.rules.compile import compiled
 from audiences.rules.explain import Truth, evaluate
 from audiences.rules.parse import parse
 from audiences.rules.reading import facts_of
@@ -66,8 +65,13 @@ class Explanation:
         return nearest.sentence(self.missing, self.reason)
 
     @property
+    def erased(self) -> bool:
+        """Nobody who was erased is in an audience today, whatever the rule makes of empty facts."""
+        return self.snapshot is None and self.person.erased_at is not None
+
+    @property
     def matches(self) -> bool:
-        return self.tree.truth.holds
+        return self.tree.truth.holds and not self.erased
 
     @property
     def unknown_then(self) -> bool:
@@ -81,6 +85,8 @@ class Explanation:
     @property
     def verdict(self) -> str:
         """One sentence that answers the question."""
+        if self.erased:
+            return "Not in: this person was erased."
         if not self.matches:
             return "Not in: the rule does not match."
         if self.unknown_then:
@@ -110,7 +116,9 @@ def explain(
     seen = facts_of(scope=scope, person_ids=[person.pk], vocabulary=vocabulary, rule=rule)[person.pk]
     truth = evaluate(rule, seen, clock=clock, vocabulary=vocabulary)
     tree = _with_origins(truth, facts.of_person(scope=scope, person_id=person.pk), wanted=True)
-    reason = _reason(scope, person, channel) if truth.holds else ""
+    if person.erased_at:
+        return Explanation(person, version, now, channel, tree, "")
+    reason = _reason(scope, rule, vocabulary, person, channel, now) if truth.holds else ""
     missing = nearest.changes(rule, truth, clock=clock, vocabulary=vocabulary)
     return Explanation(person, version, now, channel, tree, reason, missing)
 
@@ -254,16 +262,18 @@ def _with_origins(truth: Truth, known: Sequence[Known], *, wanted: bool) -> Node
     )
 
 
-def _reason(scope: Scope, person: Person, channel: str) -> str:
-    """The first reason that holds for this person alone; twins by address are known only when a snapshot is taken."""
-    row = PersonFacts.objects.within(scope).get(pk=person.pk)
-    bit = CHANNEL_BITS[channel]
-    checks = (
-        ("membership_lost", row.membership != Membership.ACTIVE),
-        ("no_address", channel == "email" and row.address_state == AddressState.NONE),
-        ("invalid_address", channel == "email" and row.address_state == AddressState.INVALID),
-        ("no_consent", not row.consent_mask & bit),
-        ("unsubscribed", row.unsubscribed_mask & bit),
-        ("suppressed", row.suppressed_mask & bit),
+def _reason(scope: Scope, rule: Rule, words: Vocabulary, person: Person, channel: str, now: datetime) -> str:
+    """What keeps a matching person out, by the statement that judges everybody: alone, or beside who has the address.
+
+    Twins by phone number are told apart by a snapshot only: no index finds them.
+    """
+    found = judging.reason_of(
+        person.pk,
+        email=person.email if channel == "email" else "",
+        scope=scope,
+        rule=compiled(rule, scope=scope, now=now, vocabulary=words),
+        channel=channel,
+        vocabulary=words,
+        now=now,
     )
-    return next((name for name, holds in checks if holds), "")
+    return REASONS.get(found, "")

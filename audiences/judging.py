@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from django.db import connection
 from psycopg import sql as compose
 
 from audiences import exclusions as leaving_out
 from audiences import statements
 from audiences.channels import ADDRESSES, CHANNEL_BITS, SHARED_ADDRESSES, VALID_ADDRESSES
 from audiences.exclusions import NOTHING, Exclusions
+from audiences.reasons import INCLUDED
 from audiences.rules.compile import Compiled
 from audiences.rules.vocabulary import Vocabulary
 from projects.scoping import Scope
@@ -23,6 +26,11 @@ _PLANNED: Final = (
 _AS_BEFORE: Final = (
     "SET LOCAL work_mem TO DEFAULT; SET LOCAL enable_nestloop TO DEFAULT; SET LOCAL statement_timeout TO DEFAULT"
 )
+_WITH_TWINS: Final = (
+    "p.id = ANY(%(person)s || ARRAY(SELECT id FROM audiences_person WHERE environment_id = %(environment)s"
+    " AND lower(email) = lower(%(email)s) AND %(email)s <> '' ORDER BY id LIMIT %(most)s))"
+)
+TWINS_MAX: Final = 100  # people of one address that are looked at for one of them
 SORT_MEMORY: Final = "64MB"  # of each sort or hash table of such a statement
 
 
@@ -76,3 +84,23 @@ def judged(
     }
     follows = statements.composed(then) if isinstance(then, str) else then
     return compose.SQL("\n").join([judge, follows]), params
+
+
+def reason_of(
+    person_id: int,
+    *,
+    email: str,
+    scope: Scope,
+    rule: Compiled,
+    channel: str,
+    vocabulary: Vocabulary,
+    now: datetime,
+) -> int:
+    """The number of the reason that keeps this person out, alone and beside others of this address; 0 for none."""
+    these = replace(rule, predicate=compose.SQL("({}) AND {}").format(rule.predicate, compose.SQL(_WITH_TWINS)))
+    then = compose.SQL("SELECT reason FROM judged WHERE person_id = %(person)s")
+    statement, params = judged(then, scope=scope, rule=these, channel=channel, vocabulary=vocabulary, now=now)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {**params, "person": person_id, "email": email, "most": TWINS_MAX})
+        found = cursor.fetchone()
+    return int(found[0]) if found else INCLUDED

@@ -129,6 +129,60 @@ def test_what_was_erased_is_gone_but_its_truth_stands(
     assert (leaves["country"]["holds"], leaves["country"]["seen"]) == (True, "no longer kept")
 
 
+@pytest.mark.parametrize("rule", [{"all": []}, {"none": RULE["all"][:1]}, RULE])
+def test_nobody_who_was_erased_is_in_an_audience_today(
+    scope: Scope, actor: Actor, now: datetime, audience: Audience, german: Callable[..., Person], rule: dict[str, Any]
+) -> None:
+    person = german("gone")
+    people.erase(scope=scope, actor=actor, public_id=person.public_id, now=now)
+    person.refresh_from_db()
+    other = definitions.create(scope=scope, actor=actor, name="Other", rule=rule, now=now)
+    found = explaining.explain(scope=scope, version=definitions.latest(other), person=person, now=now)
+    assert (found.matches, found.included, found.reason, found.would) == (False, False, "", "")
+    assert found.verdict == "Not in: this person was erased."
+
+
+@COMMITTED
+def test_of_twins_by_address_the_one_is_in_that_a_snapshot_would_keep(
+    scope: Scope, now: datetime, audience: Audience, german: Callable[..., Person]
+) -> None:
+    same = {"email": "Two@example.com"}
+    one_of_each = {
+        "silent": german("silent", **same, **{"consent.email": False}),
+        "kept": german("kept", email="two@example.com"),
+        "second": german("second", **same),
+        "elsewhere": german("elsewhere", ago=90, **same),
+        "removed": german("removed", **same, membership="removed"),
+        "alone": german("alone"),
+    }
+    version = definitions.latest(audience)
+    today = {
+        name: explaining.explain(scope=scope, version=version, person=person, now=now).reason
+        for name, person in one_of_each.items()
+    }
+    taken = _take(scope, audience, now)
+    then = {
+        name: explaining.explain_then(scope=scope, snapshot=taken, person=person).reason
+        for name, person in one_of_each.items()
+    }
+    assert today == then
+    assert (today["silent"], today["kept"], today["second"]) == ("duplicate_address", "", "duplicate_address")
+
+
+def test_each_channel_has_its_own_address(
+    scope: Scope, now: datetime, audience: Audience, german: Callable[..., Person]
+) -> None:
+    without = german("without", **{"consent.sms": True})
+    wrong = german("wrong", **{"consent.sms": True, "trait.phone": "0664"})
+    right = german("right", **{"consent.sms": True, "trait.phone": "+43664123456"})
+    version = definitions.latest(audience)
+    found = [
+        explaining.explain(scope=scope, version=version, person=person, now=now, channel="sms").reason
+        for person in (without, wrong, right)
+    ]
+    assert found == ["no_address", "invalid_address", ""]
+
+
 @COMMITTED
 def test_a_newer_version_of_a_nested_audience_changes_no_old_answer(
     scope: Scope, actor: Actor, now: datetime, audience: Audience, german: Callable[..., Person]
