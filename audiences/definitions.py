@@ -27,10 +27,10 @@ class NameTaken(Conflict):
 
 
 class AudienceInUse(Conflict):
-    """A scheduled campaign will take this audience as it is then: a change needs a yes, and a deletion waits."""
+    """A scheduled campaign or another audience needs this one: a change needs a yes, and a deletion waits."""
 
     code = "AUDIENCE_IN_USE"
-    title = "A scheduled campaign uses this audience"
+    title = "The audience is in use"
 
 
 def create(*, scope: Scope, actor: Actor, name: str, rule: Any, description: str = "", now: datetime) -> Audience:

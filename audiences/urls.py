@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from audiences.views import audiences, backfill, changes, imports, people, segments
+from audiences.views import audiences, backfill, changes, imports, people, segments, snapshots
 
 urlpatterns = [
     path("audiences/", audiences.audience_list, name="audience-list"),
@@ -15,6 +15,9 @@ urlpatterns = [
         changes.audience_changes_csv,
         name="audience-changes-csv",
     ),
+    path("audiences/<slug:audience>/snapshots/", snapshots.snapshot_take, name="snapshot-take"),
+    path("audiences/<slug:audience>/snapshots/<slug:taken>/", snapshots.snapshot_detail, name="snapshot-detail"),
+    path("audiences/<slug:audience>/snapshots/<slug:taken>/csv/", snapshots.snapshot_csv, name="snapshot-csv"),
     path("people/", people.people_list, name="people-list"),
     path("people.csv", people.people_csv, name="people-csv"),
     path("people/imports/", imports.import_list, name="import-list"),

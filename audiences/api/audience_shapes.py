@@ -13,6 +13,7 @@ from audiences.rules.ast import CONDITIONS_MAX, DEPTH_MAX
 from audiences.rules.operators import operators_of
 from audiences.rules.parse import DAYS_MAX, TEXT_LENGTH_MAX, VALUES_MAX
 from audiences.rules.vocabulary import Vocabulary
+from audiences.uses import Use
 from lamba_campaigns.web.rest import StrictSerializer, etag
 
 _RULE = (
@@ -73,6 +74,20 @@ class AudienceVersionResponse(serializers.Serializer[Any]):
 
 class AudienceVersionPage(serializers.Serializer[Any]):
     items = AudienceVersionResponse(many=True)
+    nextCursor = serializers.CharField(allow_null=True)
+
+
+class AudienceUseResponse(serializers.Serializer[Any]):
+    id = serializers.CharField(help_text="cmp_…")
+    name = serializers.CharField()
+    state = serializers.CharField()
+    scheduled = serializers.BooleanField(
+        help_text="It will take the audience as it is then; a change must be confirmed."
+    )
+
+
+class AudienceUsePage(serializers.Serializer[Any]):
+    items = AudienceUseResponse(many=True)
     nextCursor = serializers.CharField(allow_null=True)
 
 
@@ -163,6 +178,10 @@ def audience_json(audience: Audience) -> dict[str, Any]:
         "updatedAt": audience.updated_at,
         "etag": etag(audience.state_version),
     }
+
+
+def use_json(use: Use) -> dict[str, Any]:
+    return {"id": use.public_id, "name": use.name, "state": use.state, "scheduled": use.scheduled}
 
 
 def version_json(version: AudienceVersion) -> dict[str, Any]:

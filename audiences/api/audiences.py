@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audiences import definitions, explaining, preview, snapshot
+from audiences import definitions, explaining, preview, snapshot, uses
 from audiences.api import audience_shapes as shapes
 from audiences.channels import CHANNEL_BITS
 from audiences.models import Audience, AudienceVersion
@@ -109,6 +109,22 @@ class AudienceVersions(RestView):
         found = definitions.find(scope=self.scope, audience_id=audience)
         versions = AudienceVersion.objects.within(self.scope).filter(audience=found)
         return page(versions, request, shapes.version_json, key="number")
+
+
+class AudienceCampaigns(RestView):
+    permissions = {"GET": "console.read"}
+
+    @extend_schema(
+        tags=["Audiences"],
+        operation_id="listAudienceCampaigns",
+        parameters=[AUDIENCE],
+        responses=shapes.AudienceUsePage,
+    )
+    def get(self, request: Request, audience: str) -> Response:
+        """Which campaigns use it, newest change first; the newest ones where there are very many."""
+        found = definitions.find(scope=self.scope, audience_id=audience)
+        used = uses.uses_of(self.scope, [found.pk])[found.pk]
+        return Response({"items": [shapes.use_json(use) for use in used], "nextCursor": None})
 
 
 class AudiencePreview(RestView):

@@ -10,6 +10,7 @@ urlpatterns = [
     path("audiences/preview", audiences.AudiencePreview.as_view()),
     path("audiences/<str:audience>", audiences.AudienceDetail.as_view()),
     path("audiences/<str:audience>/versions", audiences.AudienceVersions.as_view()),
+    path("audiences/<str:audience>/campaigns", audiences.AudienceCampaigns.as_view()),
     path("audiences/<str:audience>/explain", audiences.AudienceExplanation.as_view()),
     path("audiences/<str:audience>/explain.csv", audiences.AudienceExplanationCsv.as_view()),
     path("people", people.PersonList.as_view()),

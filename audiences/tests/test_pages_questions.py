@@ -60,6 +60,7 @@ def pages(
         "explain": (detail, {"person": "then"}),
         "explain as of a snapshot": (detail, {"person": "later", "snapshot": taken.public_id}),
         "changes": (url(scope, "audience-changes", audience.public_id, taken.public_id), {}),
+        "snapshot": (url(scope, "snapshot-detail", audience.public_id, taken.public_id), {}),
         "people": (url(scope, "people-list"), {}),
         "person": (url(scope, "person-detail", contactable("seen", country="DE").public_id), {}),
         "imports": (url(scope, "import-list"), {}),

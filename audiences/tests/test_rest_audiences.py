@@ -92,6 +92,15 @@ def test_a_change_needs_the_etag_and_makes_a_version(made: Any, client: APIClien
     assert [(each["number"], each["rule"]) for each in versions] == [(2, rule), (1, GERMANY)]
 
 
+def test_the_campaigns_of_an_audience_are_listed(made: Any, client: APIClient) -> None:
+    used = f"{made['Location']}/campaigns"
+    assert client.get(used).json() == {"items": [], "nextCursor": None}
+    draft = {"name": "Spring", "channel": "email", "audienceId": made.json()["id"]}
+    campaign = client.post("/api/v1/campaigns", draft, format="json").json()["id"]
+    (use,) = client.get(used).json()["items"]
+    assert use == {"id": campaign, "name": "Spring", "state": "draft", "scheduled": False}
+
+
 def test_a_deleted_audience_is_gone(made: Any, client: APIClient) -> None:
     path = made["Location"]
     assert client.delete(path).status_code == 428
@@ -109,6 +118,7 @@ def test_another_environment_sees_nothing(made: Any, api: Api, world: Any) -> No
         assert other.patch(path, {"name": "x"}, format="json", HTTP_IF_MATCH='"1"').status_code == 404
         assert other.delete(path, HTTP_IF_MATCH='"1"').status_code == 404
         assert other.get(f"{path}/versions").status_code == 404
+        assert other.get(f"{path}/campaigns").status_code == 404
         assert other.get(f"{path}/explain?person=u1").status_code == 404
 
 
