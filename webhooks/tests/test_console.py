@@ -19,7 +19,7 @@ from lamba_campaigns.web import navigation
 from projects.models import Member
 from projects.scoping import Actor, Scope
 from webhooks import endpoints, outbox, process, reading, snippets
-from webhooks.models import Delivery, Endpoint, EndpointSecret, InboundEvent
+from webhooks.models import Delivery, DeliveryAttempt, Endpoint, EndpointSecret, InboundEvent
 from webhooks.tests.conftest import Sender
 
 pytestmark = pytest.mark.django_db
@@ -222,6 +222,28 @@ def test_a_failed_delivery_is_sent_again_from_its_event(
 
     assert answer.status_code == 302
     assert Delivery.objects.within(scope).get().status == "pending"
+
+
+def test_a_try_shows_its_request_and_its_answer_with_their_headers(
+    browser_of: Browser, world: World, published: str, scope: Scope, now: datetime
+) -> None:
+    DeliveryAttempt.objects.create(
+        environment_id=scope.environment_id,
+        delivery=Delivery.objects.within(scope).get(),
+        number=1,
+        started_at=now,
+        duration_ms=3,
+        request_headers={"webhook-id": published},
+        response_code=500,
+        response_headers={"Server": "<b>CRM"},
+        excerpt="out of order",
+    )
+
+    html = browser_of(world.alice).get(at(scope, "outbox-detail", published)).content.decode()
+
+    told = html.partition('aria-label="Request and answer 1">')[2].partition("</pre>")[0]
+    assert told.startswith("POST https://") and f"\nwebhook-id: {published}\n" in told
+    assert told.rstrip().endswith("\n500\nServer: &lt;b&gt;CRM\n\nout of order")
 
 
 def test_the_find_box_knows_ids(browser_of: Browser, world: World, lamba: Sender, published: str, scope: Scope) -> None:
