@@ -7,7 +7,7 @@ from audit import chain
 from lamba_campaigns.lib import sql
 from lamba_campaigns.lib.errors import Conflict, FieldProblem, Invalid
 from limits import billing, catalogue, entitlements, periods
-from limits.catalogue import ADD_ON_UNITS_MAX
+from limits.catalogue import ADD_ON_UNITS_MAX, AddOn
 from limits.models import Subscription, WorkspaceAddOn
 from projects.models import Workspace
 from projects.scoping import Actor, Scope
@@ -101,6 +101,8 @@ def add_add_on(*, scope: Scope, actor: Actor, sku: str, quantity: int, now: date
         raise NotForThisPlan(
             f"{add_on.name} is not sold with the {present.plan_name} plan.", next_step="Upgrade the plan first."
         )
+    if add_on.channel:
+        _require_missing(scope, add_on, quantity)
     found = WorkspaceAddOn.objects.create(
         workspace_id=scope.workspace_id, sku=sku, quantity=quantity, effective_from=now, created_at=now
     )
@@ -110,6 +112,17 @@ def add_add_on(*, scope: Scope, actor: Actor, sku: str, quantity: int, now: date
     units = present.add_ons.get(sku, 0)
     _record_add_on(scope, actor, found, add_on.name, units, units + quantity, reference, now)
     return found
+
+
+def _require_missing(scope: Scope, add_on: AddOn, quantity: int) -> None:
+    """A channel is there or not: nobody pays for it twice."""
+    Workspace.objects.select_for_update().get(pk=scope.workspace_id)
+    if WorkspaceAddOn.objects.filter(workspace_id=scope.workspace_id, sku=add_on.sku, effective_to=None).exists():
+        raise Conflict(f"The workspace has {add_on.name} already.", next_step="Nothing needs to be done.")
+    if quantity > 1:
+        detail = f"{add_on.name} is there once or not at all."
+        problem = FieldProblem("#/quantity", "out_of_range", detail)
+        raise Invalid(detail, next_step="Use 1.", problems=(problem,))
 
 
 def end_add_on(*, scope: Scope, actor: Actor, sku: str, now: datetime) -> datetime:

@@ -154,6 +154,19 @@ def test_billing_is_told_of_every_change_also_of_an_add_on_that_ends(
     assert entry is not None and entry.after is not None and entry.after["billing"] == "bill-3"
 
 
+def test_a_channel_is_bought_once(growth: Subscription, scope: Scope, actor: Actor, now: datetime) -> None:
+    def add(quantity: int) -> None:
+        with transaction.atomic():
+            subscriptions.add_add_on(scope=scope, actor=actor, sku="sms", quantity=quantity, now=now)
+
+    with pytest.raises(Invalid, match="once or not at all"):
+        add(2)
+    add(1)
+    with pytest.raises(Conflict, match="has SMS channel already"):
+        add(1)
+    assert entitlements.effective(scope=scope, at=now).add_ons["sms"] == 1
+
+
 def test_an_add_on_of_a_larger_plan_is_refused(scope: Scope, actor: Actor, now: datetime) -> None:
     with pytest.raises(NotForThisPlan), transaction.atomic():
         subscriptions.add_add_on(scope=scope, actor=actor, sku="sms", quantity=1, now=now)
