@@ -9,7 +9,7 @@ from rest_framework import serializers
 from lamba_campaigns.lib.canonical import strict_loads
 from lamba_campaigns.web.rest import StrictSerializer, etag
 from webhooks import endpoints, rotation, schemes
-from webhooks.catalog import EventType
+from webhooks.catalog import API_VERSION, EventType
 from webhooks.models import Delivery, Endpoint, OutboxEvent
 from webhooks.reasons import REASON_LENGTH_MAX
 
@@ -268,6 +268,7 @@ class EventTypeResponse(serializers.Serializer[Any]):
     name = serializers.CharField()
     direction = serializers.CharField(help_text="in, out or both.")
     sentence = serializers.CharField()
+    apiVersion = serializers.CharField(help_text="The payload version that schema and sample show.")
     schema = serializers.DictField(help_text="JSON Schema of `data`.")
     sample = serializers.DictField()
 
@@ -281,6 +282,7 @@ def event_type_json(kind: EventType) -> dict[str, Any]:
         "name": kind.name,
         "direction": kind.direction,
         "sentence": kind.sentence,
+        "apiVersion": API_VERSION,
         "schema": json.loads(json.dumps(kind.schema)),
         "sample": json.loads(json.dumps(kind.sample)),
     }

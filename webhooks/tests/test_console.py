@@ -242,8 +242,7 @@ def test_a_try_shows_its_request_and_its_answer_with_their_headers(
     html = browser_of(world.alice).get(at(scope, "outbox-detail", published)).content.decode()
 
     told = html.partition('aria-label="Request and answer 1">')[2].partition("</pre>")[0]
-    assert told.startswith("POST https://") and f"\nwebhook-id: {published}\n" in told
-    assert told.rstrip().endswith("\n500\nServer: &lt;b&gt;CRM\n\nout of order")
+    assert told.strip() == f"webhook-id: {published}\n\n500\nServer: &lt;b&gt;CRM\n\nout of order"
 
 
 def test_the_find_box_knows_ids(browser_of: Browser, world: World, lamba: Sender, published: str, scope: Scope) -> None:

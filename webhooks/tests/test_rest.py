@@ -218,6 +218,7 @@ def test_the_catalogue_lists_public_types_with_samples_that_fit_their_schemas(ap
 
     assert {"campaign.sent", "user.created", "message.delivered"} <= {each["name"] for each in items}
     assert "delivery.job_finished" not in {each["name"] for each in items}
+    assert {each["apiVersion"] for each in items} == {catalog.API_VERSION}
     for kind in catalog.every():
         assert catalog.problems(kind.name, kind.sample) == (), kind.name
         assert catalog.problems(kind.name, kind.sample, published=True) == (), kind.name
