@@ -132,7 +132,7 @@ def read_answer(answer: Answer, positions: Mapping[str, int]) -> tuple[dict[int,
     named = _results(answer.excerpt)
     if named is None:
         return all_of("uncertain", "Answered 2xx without saying what became of whom."), ""
-    missing = Outcome("uncertain", str(answer.code), "The answer does not name this message.")
+    missing = Outcome("uncertain", str(answer.code), "The answer does not say what became of this message.")
     return {position: named.get(name, missing) for name, position in positions.items()}, ""
 
 

@@ -112,7 +112,7 @@ def test_each_person_stands_where_the_answer_says_and_the_unnamed_are_uncertain(
     balanced(scope, job)
     rows = messages(job)
     assert (rows[1].code, rows[1].detail) == ("gone", "No such user")
-    assert rows[5].detail == "The answer does not name this message."
+    assert rows[5].detail == "The answer does not say what became of this message."
 
     endpoint.answer = acknowledge
     deliver(job, at=now + timedelta(hours=1))
