@@ -60,3 +60,15 @@ def test_an_id_that_lamba_can_not_have_given_is_refused_and_leaves_no_account_wi
         created("globe", "--workspace-id", wrong)
     assert not User.objects.exists()
     assert created("globe")["password"], "the next attempt shows one"
+
+
+@pytest.mark.parametrize(
+    ("slug", "words", "said"),
+    [("Bad slug!", (), "valid .slug."), ("x" * 41, (), "40 char"), ("globe", ("--time-zone", "Mars"), "no time zone")],
+)
+def test_what_no_address_or_clock_can_use_is_refused_before_anything_is_made(
+    slug: str, words: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(CommandError, match=said):
+        created(slug, *words)
+    assert not User.objects.exists() and not Workspace.objects.exists()
