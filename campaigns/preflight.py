@@ -1,34 +1,23 @@
 """Every reason why a launch may not go ahead, as data: the same list in the console, in REST and in a refusal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final, Literal
-
-from django.conf import settings
 
 from audiences import preview
 from audiences.models import AudienceVersion, Person
 from audiences.rules.parse import parse
-from campaigns import holds, leaving_out, lifecycle, listing, pacing, schedule, setup_checks
-from campaigns.checks import Check, Fix, Meter
+from campaigns import holds, leaving_out, lifecycle, limit_checks, listing, pacing, schedule, setup_checks
+from campaigns.checks import Check, Fix
 from campaigns.models import Campaign, State
 from lamba_campaigns.lib.errors import DomainError, FieldProblem
 from limits import entitlements, reservations
 from limits.entitlements import Entitlements
 from limits.keys import CHANNEL_PREFIX
-from limits.refusal import money
 from limits.reservations import LimitUsage, PlanLimitExceeded
 from projects.scoping import Scope
 
-_LIMIT_LABELS: Final = {
-    holds.ACTIVE: "Active campaigns",
-    holds.AUDIENCE: "Audience size",
-    holds.VOLUME: "Included email volume",
-    "email_campaigns_per_month": "Email campaigns",
-    "notification_campaigns_per_month": "Notification campaigns",
-}
 _POINTERS: Final = {
     "template": "#/templateId",
     "audience": "#/audienceId",
@@ -124,7 +113,7 @@ class Report:
         """Refuse as a launch would: 402 with every limit at once, else 422 with every missing part."""
         if self.ready:
             return
-        of_the_plan = {*_LIMIT_LABELS, "channel"} if self._plan_lacks_channel else set(_LIMIT_LABELS)
+        of_the_plan = {*limit_checks.LABELS, "channel"} if self._plan_lacks_channel else set(limit_checks.LABELS)
         missing = [check for check in self.checks if check.state in ("block", "todo") and check.key not in of_the_plan]
         if self.refusal is not None and not missing:
             raise self.refusal
@@ -171,7 +160,7 @@ def report(*, scope: Scope, campaign: Campaign, at: datetime, now: datetime, hol
         setup_checks.template(scope, campaign, somebody),
         *setup_checks.split(scope, campaign, somebody),
         *_audience(campaign, version, counted),
-        *_limits(campaign, audience, plan, usage, refusal),
+        *limit_checks.of(campaign, audience, plan, usage, refusal),
         _schedule(scope, campaign, at, now),
         *_pace(campaign, audience, at),
     )
@@ -260,7 +249,7 @@ def _somebody(scope: Scope, version: AudienceVersion | None, campaign: Campaign,
 def _channel(scope: Scope, campaign: Campaign, plan: Entitlements, refusal: PlanLimitExceeded | None) -> Check:
     key = f"{CHANNEL_PREFIX}{campaign.channel}"
     lacks = refusal is not None and any(each["limit"] == key for each in refusal.extra["violations"])
-    fixes = _plan_fixes(refusal, key) if refusal is not None and lacks else None
+    fixes = limit_checks.fixes_of(refusal, key) if refusal is not None and lacks else None
     return setup_checks.channel(scope, campaign, plan.plan_name, fixes)
 
 
@@ -284,103 +273,12 @@ def _audience(campaign: Campaign, version: AudienceVersion | None, counted: prev
     yield Check("consent", "Consent", "pass", f"{left_out:,} left out" if left_out else "nobody left out")
 
 
-def _limits(
-    campaign: Campaign,
-    audience: int | None,
-    plan: Entitlements,
-    usage: Mapping[str, LimitUsage],
-    refusal: PlanLimitExceeded | None,
-) -> Iterator[Check]:
-    violations = {each["limit"]: each for each in refusal.extra["violations"]} if refusal else {}
-    for ask in holds.asks_of(channel=campaign.channel, audience=audience, cap=campaign.total_cap):
-        if ask.key.startswith(CHANNEL_PREFIX) or (ask.key == holds.AUDIENCE and not ask.quantity):
-            continue
-        label = _LIMIT_LABELS[ask.key]
-        violation = violations.get(ask.key)
-        if violation and refusal:
-            yield _over(campaign, ask.key, label, violation, plan, refusal)
-        else:
-            yield _within(campaign, ask, label, plan, usage.get(ask.key))
-
-
 def _usage(scope: Scope, campaign: Campaign, at: datetime, holds_counts: bool) -> dict[str, LimitUsage]:
     """How the limits stand in the period it sends in. With `holds_counts` its own volume is not in the way."""
     found = {each.key: each for each in reservations.usage(scope=scope, now=at)}
     own = holds.held_volume([campaign]).get(holds.purpose(campaign), 0) if holds_counts else 0
     line = found[holds.VOLUME]
     return found | {holds.VOLUME: replace(line, reserved=max(0, line.reserved - own))}
-
-
-def _over(
-    campaign: Campaign,
-    key: str,
-    label: str,
-    violation: Mapping[str, Any],
-    plan: Entitlements,
-    refusal: PlanLimitExceeded,
-) -> Check:
-    requested, available, allowed = violation["requested"], violation["available"], violation["allowed"]
-    if key == holds.AUDIENCE:
-        detail = f"{requested:,} people. The {plan.plan_name} plan allows {allowed:,} per campaign."
-        meter = Meter(requested, allowed, "allowed")
-    elif key == holds.VOLUME:
-        detail = f"{requested:,} needed, {available:,} of {allowed:,} left in this period."
-        meter = Meter(requested, available)
-    else:
-        taken = violation["used"] + violation["reserved"]
-        detail = f"{taken:,} of {allowed:,} are taken on the {plan.plan_name} plan."
-        meter = Meter(taken + requested, allowed, "allowed")
-    return Check(key, label, "block", detail, meter, _plan_fixes(refusal, key, campaign))
-
-
-def _within(
-    campaign: Campaign, ask: reservations.Ask, label: str, plan: Entitlements, usage: LimitUsage | None
-) -> Check:
-    allowed = plan.limits[ask.key]
-    if ask.key == holds.AUDIENCE:
-        of = f"{ask.quantity:,} of {allowed:,}" if allowed is not None else f"{ask.quantity:,}, no limit"
-        return Check(ask.key, label, "pass", of, Meter(ask.quantity, allowed))
-    taken = (usage.used + usage.reserved) if usage else 0
-    if ask.key == holds.VOLUME:
-        over = 0 if allowed is None else max(0, taken + ask.quantity - allowed)
-        if over and campaign.accept_overage:
-            detail = f"{over:,} over the plan; up to {campaign.accept_overage:,} accepted."
-            return Check(ask.key, label, "warn", detail)
-        return Check(ask.key, label, "pass", "within plan")
-    return Check(ask.key, label, "pass", f"{taken:,} of {allowed:,}" if allowed is not None else f"{taken:,}, no limit")
-
-
-def _plan_fixes(refusal: PlanLimitExceeded, key: str, campaign: Campaign | None = None) -> tuple[Fix, ...]:
-    """The remedies of the refusal that help with this limit, in its order; the first is the primary one."""
-    found = []
-    for way in refusal.extra["remedies"]:
-        if key in way["resolves"] and (fix := _fix(way, campaign)):
-            found.append(fix)
-    first = found[0] if found else None
-    return tuple(replace(fix, primary=fix is first and fix.kind != "wait") for fix in found)
-
-
-def _fix(way: Mapping[str, Any], campaign: Campaign | None) -> Fix | None:
-    kind, label = way["kind"], way["label"]
-    if kind == "upgrade":
-        to = {"plan": way["plan"], "url": way["url"] if settings.UPGRADE_URL else ""}
-        facts = [("Plan", str(way["planName"])), ("Price", f"{_money(way['price'])} a month"), ("Begins", "At once")]
-        return Fix(kind, label, "billing.manage", to, facts=facts)
-    if kind == "add_on":
-        facts = [("Units", str(way["quantity"])), ("Price", f"{_money(way['price'])} a month"), ("Begins", "At once")]
-        return Fix(kind, label, "billing.manage", {"sku": way["sku"], "quantity": str(way["quantity"])}, facts=facts)
-    if kind == "accept_overage":
-        facts = [("Messages over the plan", f"up to {way['quantity']:,}"), ("Estimate", _money(way["estimate"]))]
-        return Fix(kind, label, "billing.manage", {"quantity": str(way["quantity"])}, facts=facts)
-    if kind == "reduce_audience" and campaign and campaign.pk:
-        return Fix(kind, label, "campaigns.write", {"people": str(way["max"])})
-    if kind == "wait":
-        return Fix(kind, label, "campaigns.write", {"until": way["until"]})
-    return None
-
-
-def _money(price: Mapping[str, str]) -> str:
-    return money(Decimal(price["amount"]), price["currency"])
 
 
 def _schedule(scope: Scope, campaign: Campaign, at: datetime, now: datetime) -> Check:
