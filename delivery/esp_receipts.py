@@ -32,18 +32,23 @@ def read(scheme: str, headers: Mapping[str, str], body: bytes) -> Sequence[Readi
 
 
 def _reading(event: Any) -> Reading:
-    token = str((event.metadata or {}).get(TOKEN) or "")
-    detail = str(event.mta_response or event.description or event.click_url or "")
+    token = _text((event.metadata or {}).get(TOKEN))
+    detail = _text(event.mta_response or event.description or event.click_url)
     return Reading(
         type=TYPES[event.event_type],
         occurred_at=event.timestamp,
         data={
-            "messageId": f"<{token}@esp>" if token else f"<{str(event.message_id or 'unknown').strip('<>')[:300]}>",
-            "recipient": str(event.recipient or "")[:320],
+            "messageId": f"<{token}@esp>" if token else f"<{_text(event.message_id or 'unknown').strip('<>')[:300]}>",
+            "recipient": _text(event.recipient)[:320],
             "code": _code(event, detail),
-            "detail": detail.replace("\x00", "")[:300],
+            "detail": detail[:300],
         },
     )
+
+
+def _text(found: Any) -> str:
+    """As text that Postgres takes; a NUL names nobody."""
+    return str(found or "").replace("\x00", "")
 
 
 def _code(event: Any, detail: str) -> str:
@@ -52,4 +57,4 @@ def _code(event: Any, detail: str) -> str:
     if stated:
         return stated[1]
     hard = event.event_type == "bounced" and event.reject_reason in ("invalid", "bounced")
-    return NO_SUCH_MAILBOX if hard else str(event.reject_reason or "")[:40]
+    return NO_SUCH_MAILBOX if hard else _text(event.reject_reason)[:40]

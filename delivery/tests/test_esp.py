@@ -195,3 +195,15 @@ def test_a_bounce_without_a_code_is_hard_only_when_the_mailbox_is_gone(kind: str
     }  # fmt: skip
     (read,) = esp_receipts.read("postmark", {"content-type": "application/json"}, json.dumps(told).encode())
     assert read.data["code"] == code
+
+
+def test_a_nul_in_a_receipt_names_nobody_and_is_kept_out() -> None:
+    told = {
+        "RecordType": "Delivery",
+        "MessageID": "a\x00b",
+        "Recipient": "ada\x00@example.com",
+        "Details": "250\x00 ok",
+    }
+    (read,) = esp_receipts.read("postmark", {"content-type": "application/json"}, json.dumps(told).encode())
+    assert read.data["messageId"] == "<ab>" and read.data["recipient"] == "ada@example.com"
+    assert "\x00" not in "".join(map(str, read.data.values()))
