@@ -4,521 +4,293 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.text
-from django.db import migrations, models
-
 import lamba_campaigns.lib.constraints
 import projects.scoping
+from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     initial = True
 
     dependencies = [
-        ("audiences", "0002_mass_tables"),
-        ("projects", "0001_initial"),
+        ('audiences', '0002_mass_tables'),
+        ('projects', '0001_initial'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="SendJob",
+            name='SendJob',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
-                ("subject", models.CharField(max_length=40)),
-                ("title", models.CharField(default="", max_length=200)),
-                ("snapshot_month", models.DateField()),
-                ("channel", models.CharField(max_length=20)),
-                ("content", models.JSONField()),
-                ("content_id", models.BigIntegerField()),
-                ("rate_per_minute", models.PositiveIntegerField(null=True)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("sending", "Sending"),
-                            ("pausing", "Pausing"),
-                            ("paused", "Paused"),
-                            ("cancelling", "Cancelling"),
-                            ("cancelled", "Cancelled"),
-                            ("finished", "Finished"),
-                        ],
-                        default="sending",
-                        max_length=12,
-                    ),
-                ),
-                ("state_version", models.PositiveIntegerField(default=1)),
-                ("created_at", models.DateTimeField()),
-                ("created_by", models.CharField(max_length=200)),
-                ("first_sent_at", models.DateTimeField(null=True)),
-                ("pause_asked_at", models.DateTimeField(null=True)),
-                ("paused_at", models.DateTimeField(null=True)),
-                ("resumed_at", models.DateTimeField(null=True)),
-                ("cancel_asked_at", models.DateTimeField(null=True)),
-                ("finished_at", models.DateTimeField(null=True)),
-                ("next_ring_at", models.DateTimeField()),
-                ("held_until", models.DateTimeField(null=True)),
-                ("held_reason", models.CharField(default="", max_length=300)),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
-                    ),
-                ),
-                (
-                    "snapshot",
-                    projects.scoping.ScopedForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="audiences.snapshot"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
+                ('subject', models.CharField(max_length=40)),
+                ('title', models.CharField(default='', max_length=200)),
+                ('snapshot_month', models.DateField()),
+                ('channel', models.CharField(max_length=20)),
+                ('content', models.JSONField()),
+                ('content_id', models.BigIntegerField()),
+                ('rate_per_minute', models.PositiveIntegerField(null=True)),
+                ('state', models.CharField(choices=[('sending', 'Sending'), ('pausing', 'Pausing'), ('paused', 'Paused'), ('cancelling', 'Cancelling'), ('cancelled', 'Cancelled'), ('finished', 'Finished')], default='sending', max_length=12)),
+                ('state_version', models.PositiveIntegerField(default=1)),
+                ('created_at', models.DateTimeField()),
+                ('created_by', models.CharField(max_length=200)),
+                ('first_sent_at', models.DateTimeField(null=True)),
+                ('pause_asked_at', models.DateTimeField(null=True)),
+                ('paused_at', models.DateTimeField(null=True)),
+                ('resumed_at', models.DateTimeField(null=True)),
+                ('cancel_asked_at', models.DateTimeField(null=True)),
+                ('finished_at', models.DateTimeField(null=True)),
+                ('next_ring_at', models.DateTimeField()),
+                ('held_until', models.DateTimeField(null=True)),
+                ('held_reason', models.CharField(default='', max_length=300)),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
+                ('snapshot', projects.scoping.ScopedForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='audiences.snapshot')),
             ],
             options={
-                "abstract": False,
-                "constraints": [
-                    models.UniqueConstraint(fields=("environment", "id"), name="delivery_sendjob_in_scope"),
-                    models.UniqueConstraint(fields=("environment", "subject"), name="one_send_job_for_each_subject"),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            ("state__in", ["sending", "pausing", "paused", "cancelling", "cancelled", "finished"])
-                        ),
-                        name="send_job_state_is_known",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(("state__in", ["finished", "cancelled"]), _negated=True),
-                            ("finished_at__isnull", False),
-                            _connector="OR",
-                        ),
-                        name="ended_send_job_has_its_time",
-                    ),
-                    lamba_campaigns.lib.constraints.ScopedReference(
-                        field="snapshot", name="delivery_sendjob_snapshot_scope"
-                    ),
-                ],
-                "indexes": [
-                    models.Index(
-                        condition=models.Q(("state__in", ["finished", "cancelled", "paused"]), _negated=True),
-                        fields=["next_ring_at"],
-                        name="send_job_open",
-                    )
-                ],
+                'abstract': False,
             },
         ),
         migrations.CreateModel(
-            name="JobMinute",
+            name='JobMinute',
             fields=[
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "environment_id",
-                        "job_id",
-                        "minute",
-                        blank=True,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                ("environment_id", models.BigIntegerField()),
-                ("job_id", models.BigIntegerField()),
-                ("minute", models.DateTimeField()),
-                ("accepted", models.IntegerField(default=0)),
-                ("deferred", models.IntegerField(default=0)),
-                ("rejected", models.IntegerField(default=0)),
-                ("failed", models.IntegerField(default=0)),
-                ("uncertain", models.IntegerField(default=0)),
-                ("excluded", models.IntegerField(default=0)),
+                ('pk', models.CompositePrimaryKey('environment_id', 'job_id', 'minute', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('environment_id', models.BigIntegerField()),
+                ('job_id', models.BigIntegerField()),
+                ('minute', models.DateTimeField()),
+                ('accepted', models.IntegerField(default=0)),
+                ('deferred', models.IntegerField(default=0)),
+                ('rejected', models.IntegerField(default=0)),
+                ('failed', models.IntegerField(default=0)),
+                ('uncertain', models.IntegerField(default=0)),
+                ('excluded', models.IntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name="ConsentEvent",
+            name='ConsentEvent',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("environment_id", models.BigIntegerField()),
-                ("person_id", models.BigIntegerField(null=True)),
-                ("address", models.TextField()),
-                ("channel", models.CharField(max_length=20)),
-                (
-                    "action",
-                    models.CharField(
-                        choices=[
-                            ("unsubscribed", "Unsubscribed"),
-                            ("resubscribed", "Resubscribed"),
-                            ("suppressed", "Suppressed"),
-                            ("unsuppressed", "Unsuppressed"),
-                        ],
-                        max_length=20,
-                    ),
-                ),
-                ("how", models.CharField(max_length=20)),
-                ("source", models.CharField(max_length=120)),
-                ("job_id", models.BigIntegerField(null=True)),
-                ("actor", models.CharField(max_length=200)),
-                ("ip", models.CharField(default="", max_length=45)),
-                ("occurred_at", models.DateTimeField()),
-                ("recorded_at", models.DateTimeField()),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('environment_id', models.BigIntegerField()),
+                ('person_id', models.BigIntegerField(null=True)),
+                ('address', models.TextField()),
+                ('channel', models.CharField(max_length=20)),
+                ('action', models.CharField(choices=[('unsubscribed', 'Unsubscribed'), ('resubscribed', 'Resubscribed'), ('suppressed', 'Suppressed'), ('unsuppressed', 'Unsuppressed')], max_length=20)),
+                ('how', models.CharField(max_length=20)),
+                ('source', models.CharField(max_length=120)),
+                ('job_id', models.BigIntegerField(null=True)),
+                ('actor', models.CharField(max_length=200)),
+                ('ip', models.CharField(default='', max_length=45)),
+                ('occurred_at', models.DateTimeField()),
+                ('recorded_at', models.DateTimeField()),
             ],
             options={
-                "indexes": [models.Index(fields=["environment_id", "person_id", "id"], name="consent_of_person")],
-                "constraints": [
-                    models.UniqueConstraint(
-                        fields=("environment_id", "source", "action", "address"), name="consent_evidence_is_kept_once"
-                    )
-                ],
+                'indexes': [models.Index(fields=['environment_id', 'person_id', 'id'], name='consent_of_person')],
+                'constraints': [models.UniqueConstraint(fields=('environment_id', 'source', 'action', 'address'), name='consent_evidence_is_kept_once')],
             },
         ),
         migrations.CreateModel(
-            name="Installation",
+            name='Installation',
             fields=[
-                ("singleton", models.BooleanField(default=True, primary_key=True, serialize=False)),
-                ("installation_id", models.CharField(max_length=120)),
-                ("recorded_at", models.DateTimeField()),
+                ('singleton', models.BooleanField(default=True, primary_key=True, serialize=False)),
+                ('installation_id', models.CharField(max_length=120)),
+                ('recorded_at', models.DateTimeField()),
             ],
             options={
-                "constraints": [
-                    models.CheckConstraint(condition=models.Q(("singleton", True)), name="there_is_one_installation")
-                ],
+                'constraints': [models.CheckConstraint(condition=models.Q(('singleton', True)), name='there_is_one_installation')],
             },
         ),
         migrations.CreateModel(
-            name="Chunk",
+            name='Chunk',
             fields=[
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "job_id", "number", blank=True, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                ("number", models.IntegerField()),
-                ("first_position", models.IntegerField()),
-                ("last_position", models.IntegerField()),
-                (
-                    "positions",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), null=True, size=None),
-                ),
-                (
-                    "state",
-                    models.SmallIntegerField(
-                        choices=[(0, "Pending"), (1, "Leased"), (2, "Done"), (3, "Cancelled")], default=0
-                    ),
-                ),
-                ("fence", models.BigIntegerField(default=0)),
-                ("lease_owner", models.CharField(default="", max_length=120)),
-                ("lease_until", models.DateTimeField(null=True)),
-                ("intent_position", models.IntegerField()),
-                ("done_position", models.IntegerField()),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
-                    ),
-                ),
-                (
-                    "job",
-                    projects.scoping.ScopedForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="delivery.sendjob"
-                    ),
-                ),
+                ('pk', models.CompositePrimaryKey('job_id', 'number', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('number', models.IntegerField()),
+                ('first_position', models.IntegerField()),
+                ('last_position', models.IntegerField()),
+                ('positions', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), null=True, size=None)),
+                ('state', models.SmallIntegerField(choices=[(0, 'Pending'), (1, 'Leased'), (2, 'Done'), (3, 'Cancelled')], default=0)),
+                ('fence', models.BigIntegerField(default=0)),
+                ('lease_owner', models.CharField(default='', max_length=120)),
+                ('lease_until', models.DateTimeField(null=True)),
+                ('intent_position', models.IntegerField()),
+                ('done_position', models.IntegerField()),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
+                ('job', projects.scoping.ScopedForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='delivery.sendjob')),
+            ],
+        ),
+        migrations.CreateModel(
+            name='Message',
+            fields=[
+                ('pk', models.CompositePrimaryKey('environment_id', 'job_id', 'position', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('environment_id', models.BigIntegerField()),
+                ('job_id', models.BigIntegerField()),
+                ('position', models.IntegerField()),
+                ('person_id', models.BigIntegerField()),
+                ('account', models.SmallIntegerField()),
+                ('rank', models.SmallIntegerField()),
+                ('attempts', models.SmallIntegerField(default=1)),
+                ('overlays', models.SmallIntegerField(default=0)),
+                ('settled_at', models.DateTimeField()),
+                ('last_event_at', models.DateTimeField()),
+                ('next_attempt_at', models.DateTimeField(null=True)),
+                ('address', models.TextField()),
+                ('code', models.TextField(default='')),
+                ('detail', models.TextField(default='')),
+                ('exception', models.GeneratedField(db_persist=True, expression=models.Case(models.When(account__in=[0, 3, 5, 7, 8, 9, 10], then=models.F('account')), default=models.Value(None)), output_field=models.SmallIntegerField(null=True))),
             ],
             options={
-                "indexes": [
-                    models.Index(condition=models.Q(("state", 0)), fields=["job", "number"], name="chunk_pending"),
-                    models.Index(condition=models.Q(("state", 1)), fields=["job", "lease_until"], name="chunk_leased"),
-                ],
-                "constraints": [
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            ("done_position__lte", models.F("intent_position")),
-                            ("intent_position__lte", models.F("last_position")),
-                        ),
-                        name="chunk_watermarks_are_ordered",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(("state", 1), _negated=True), ("lease_until__isnull", False), _connector="OR"
-                        ),
-                        name="leased_chunk_has_an_end",
-                    ),
-                    lamba_campaigns.lib.constraints.ScopedReference(field="job", name="delivery_chunk_job_scope"),
-                ],
+                'indexes': [models.Index(condition=models.Q(('exception__isnull', False)), fields=['environment_id', 'job_id', 'exception', 'position'], name='message_exceptional'), models.Index(condition=models.Q(('next_attempt_at__isnull', False)), fields=['environment_id', 'job_id', 'next_attempt_at'], name='message_due_again')],
+                'constraints': [models.UniqueConstraint(fields=('environment_id', 'person_id', 'job_id'), name='one_message_for_a_person_and_job')],
             },
         ),
         migrations.CreateModel(
-            name="Message",
+            name='Receipt',
             fields=[
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "environment_id",
-                        "job_id",
-                        "position",
-                        blank=True,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                ("environment_id", models.BigIntegerField()),
-                ("job_id", models.BigIntegerField()),
-                ("position", models.IntegerField()),
-                ("person_id", models.BigIntegerField()),
-                ("account", models.SmallIntegerField()),
-                ("rank", models.SmallIntegerField()),
-                ("attempts", models.SmallIntegerField(default=1)),
-                ("overlays", models.SmallIntegerField(default=0)),
-                ("settled_at", models.DateTimeField()),
-                ("last_event_at", models.DateTimeField()),
-                ("next_attempt_at", models.DateTimeField(null=True)),
-                ("address", models.TextField()),
-                ("code", models.TextField(default="")),
-                ("detail", models.TextField(default="")),
-                (
-                    "exception",
-                    models.GeneratedField(
-                        db_persist=True,
-                        expression=models.Case(
-                            models.When(account__in=[0, 3, 5, 7, 8, 9, 10], then=models.F("account")),
-                            default=models.Value(None),
-                        ),
-                        output_field=models.SmallIntegerField(null=True),
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('environment_id', models.BigIntegerField()),
+                ('event_id', models.TextField()),
+                ('type', models.TextField()),
+                ('job_id', models.BigIntegerField(null=True)),
+                ('position', models.IntegerField(null=True)),
+                ('message_id', models.TextField()),
+                ('recipient', models.TextField()),
+                ('code', models.TextField(default='')),
+                ('detail', models.TextField(default='')),
+                ('occurred_at', models.DateTimeField()),
+                ('received_at', models.DateTimeField()),
             ],
             options={
-                "indexes": [
-                    models.Index(
-                        condition=models.Q(("exception__isnull", False)),
-                        fields=["environment_id", "job_id", "exception", "position"],
-                        name="message_exceptional",
-                    ),
-                    models.Index(
-                        condition=models.Q(("next_attempt_at__isnull", False)),
-                        fields=["environment_id", "job_id", "next_attempt_at"],
-                        name="message_due_again",
-                    ),
-                ],
-                "constraints": [
-                    models.UniqueConstraint(
-                        fields=("environment_id", "person_id", "job_id"), name="one_message_for_a_person_and_job"
-                    )
-                ],
+                'indexes': [models.Index(condition=models.Q(('job_id__isnull', False)), fields=['environment_id', 'job_id', 'position'], name='receipt_of'), models.Index(condition=models.Q(('job_id__isnull', True)), fields=['environment_id', 'id'], name='receipt_unmatched')],
+                'constraints': [models.UniqueConstraint(fields=('environment_id', 'event_id'), name='receipt_is_recorded_once')],
             },
         ),
         migrations.CreateModel(
-            name="Receipt",
+            name='Suppression',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("environment_id", models.BigIntegerField()),
-                ("event_id", models.TextField()),
-                ("type", models.TextField()),
-                ("job_id", models.BigIntegerField(null=True)),
-                ("position", models.IntegerField(null=True)),
-                ("message_id", models.TextField()),
-                ("recipient", models.TextField()),
-                ("code", models.TextField(default="")),
-                ("detail", models.TextField(default="")),
-                ("occurred_at", models.DateTimeField()),
-                ("received_at", models.DateTimeField()),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
+                ('address', models.TextField()),
+                ('channel', models.CharField(max_length=20)),
+                ('reason', models.CharField(choices=[('manual', 'Added by hand'), ('hard_bounce', 'Hard bounce'), ('complaint', 'Complaint')], max_length=20)),
+                ('detail', models.CharField(default='', max_length=300)),
+                ('source', models.CharField(default='', max_length=80)),
+                ('created_at', models.DateTimeField()),
+                ('created_by', models.CharField(max_length=200)),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
             ],
             options={
-                "indexes": [
-                    models.Index(
-                        condition=models.Q(("job_id__isnull", False)),
-                        fields=["environment_id", "job_id", "position"],
-                        name="receipt_of",
-                    ),
-                    models.Index(
-                        condition=models.Q(("job_id__isnull", True)),
-                        fields=["environment_id", "id"],
-                        name="receipt_unmatched",
-                    ),
-                ],
-                "constraints": [
-                    models.UniqueConstraint(fields=("environment_id", "event_id"), name="receipt_is_recorded_once")
-                ],
+                'abstract': False,
             },
         ),
         migrations.CreateModel(
-            name="Suppression",
+            name='CapturedMail',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
-                ("address", models.TextField()),
-                ("channel", models.CharField(max_length=20)),
-                (
-                    "reason",
-                    models.CharField(
-                        choices=[
-                            ("manual", "Added by hand"),
-                            ("hard_bounce", "Hard bounce"),
-                            ("complaint", "Complaint"),
-                        ],
-                        max_length=20,
-                    ),
-                ),
-                ("detail", models.CharField(default="", max_length=300)),
-                ("source", models.CharField(default="", max_length=80)),
-                ("created_at", models.DateTimeField()),
-                ("created_by", models.CharField(max_length=200)),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
+                ('job_id', models.BigIntegerField()),
+                ('position', models.IntegerField()),
+                ('message_id', models.TextField()),
+                ('sender', models.TextField()),
+                ('recipient', models.TextField()),
+                ('subject', models.TextField()),
+                ('raw', models.BinaryField()),
+                ('received_at', models.DateTimeField()),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
             ],
             options={
-                "abstract": False,
-                "constraints": [
-                    models.UniqueConstraint(fields=("environment", "id"), name="delivery_suppression_in_scope"),
-                    models.UniqueConstraint(
-                        models.F("environment"),
-                        models.F("channel"),
-                        django.db.models.functions.text.Lower("address"),
-                        name="address_is_suppressed_once",
-                    ),
-                ],
+                'abstract': False,
+                'indexes': [models.Index(fields=['environment', 'job_id', 'position'], name='captured_of'), models.Index(fields=['environment', 'id'], name='captured_newest')],
+                'constraints': [models.UniqueConstraint(fields=('environment', 'id'), name='delivery_capturedmail_in_scope')],
             },
         ),
         migrations.CreateModel(
-            name="CapturedMail",
+            name='JobCounters',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
-                ("job_id", models.BigIntegerField()),
-                ("position", models.IntegerField()),
-                ("message_id", models.TextField()),
-                ("sender", models.TextField()),
-                ("recipient", models.TextField()),
-                ("subject", models.TextField()),
-                ("raw", models.BinaryField()),
-                ("received_at", models.DateTimeField()),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
-                    ),
-                ),
+                ('job', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='+', serialize=False, to='delivery.sendjob')),
+                ('planned', models.IntegerField()),
+                ('excluded', models.IntegerField()),
+                ('pending', models.IntegerField()),
+                ('in_flight', models.IntegerField(default=0)),
+                ('uncertain', models.IntegerField(default=0)),
+                ('accepted', models.IntegerField(default=0)),
+                ('deferred', models.IntegerField(default=0)),
+                ('delivered', models.IntegerField(default=0)),
+                ('bounced', models.IntegerField(default=0)),
+                ('rejected', models.IntegerField(default=0)),
+                ('failed', models.IntegerField(default=0)),
+                ('cancelled', models.IntegerField(default=0)),
+                ('retrying', models.IntegerField(default=0)),
+                ('complained', models.IntegerField(default=0)),
+                ('unsubscribed', models.IntegerField(default=0)),
+                ('opened', models.IntegerField(default=0)),
+                ('clicked', models.IntegerField(default=0)),
+                ('excluded_reasons', models.JSONField(default=dict)),
+                ('last_outcome_at', models.DateTimeField(null=True)),
+                ('paced_until', models.DateTimeField(null=True)),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
             ],
-            options={
-                "abstract": False,
-                "indexes": [
-                    models.Index(fields=["environment", "job_id", "position"], name="captured_of"),
-                    models.Index(fields=["environment", "id"], name="captured_newest"),
-                ],
-                "constraints": [
-                    models.UniqueConstraint(fields=("environment", "id"), name="delivery_capturedmail_in_scope")
-                ],
-            },
         ),
-        migrations.CreateModel(
-            name="JobCounters",
-            fields=[
-                (
-                    "job",
-                    models.OneToOneField(
-                        db_constraint=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        primary_key=True,
-                        related_name="+",
-                        serialize=False,
-                        to="delivery.sendjob",
-                    ),
-                ),
-                ("planned", models.IntegerField()),
-                ("excluded", models.IntegerField()),
-                ("pending", models.IntegerField()),
-                ("in_flight", models.IntegerField(default=0)),
-                ("uncertain", models.IntegerField(default=0)),
-                ("accepted", models.IntegerField(default=0)),
-                ("deferred", models.IntegerField(default=0)),
-                ("delivered", models.IntegerField(default=0)),
-                ("bounced", models.IntegerField(default=0)),
-                ("rejected", models.IntegerField(default=0)),
-                ("failed", models.IntegerField(default=0)),
-                ("cancelled", models.IntegerField(default=0)),
-                ("retrying", models.IntegerField(default=0)),
-                ("complained", models.IntegerField(default=0)),
-                ("unsubscribed", models.IntegerField(default=0)),
-                ("opened", models.IntegerField(default=0)),
-                ("clicked", models.IntegerField(default=0)),
-                ("excluded_reasons", models.JSONField(default=dict)),
-                ("last_outcome_at", models.DateTimeField(null=True)),
-                ("paced_until", models.DateTimeField(null=True)),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
-                    ),
-                ),
-            ],
-            options={
-                "constraints": [
-                    lamba_campaigns.lib.constraints.ScopedReference(field="job", name="delivery_jobcounters_job_scope"),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            ("accepted__gte", 0),
-                            ("deferred__gte", 0),
-                            ("in_flight__gte", 0),
-                            ("pending__gte", 0),
-                            ("uncertain__gte", 0),
-                            ("bounced__gte", 0),
-                            ("cancelled__gte", 0),
-                            ("delivered__gte", 0),
-                            ("failed__gte", 0),
-                            ("rejected__gte", 0),
-                            ("excluded__gte", 0),
-                            ("retrying__gte", 0),
-                        ),
-                        name="job_counters_are_never_negative",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            (
-                                "planned",
-                                django.db.models.expressions.CombinedExpression(
-                                    django.db.models.expressions.CombinedExpression(
-                                        django.db.models.expressions.CombinedExpression(
-                                            django.db.models.expressions.CombinedExpression(
-                                                django.db.models.expressions.CombinedExpression(
-                                                    django.db.models.expressions.CombinedExpression(
-                                                        django.db.models.expressions.CombinedExpression(
-                                                            django.db.models.expressions.CombinedExpression(
-                                                                django.db.models.expressions.CombinedExpression(
-                                                                    django.db.models.expressions.CombinedExpression(
-                                                                        models.F("excluded"), "+", models.F("pending")
-                                                                    ),
-                                                                    "+",
-                                                                    models.F("in_flight"),
-                                                                ),
-                                                                "+",
-                                                                models.F("uncertain"),
-                                                            ),
-                                                            "+",
-                                                            models.F("accepted"),
-                                                        ),
-                                                        "+",
-                                                        models.F("deferred"),
-                                                    ),
-                                                    "+",
-                                                    models.F("delivered"),
-                                                ),
-                                                "+",
-                                                models.F("bounced"),
-                                            ),
-                                            "+",
-                                            models.F("rejected"),
-                                        ),
-                                        "+",
-                                        models.F("failed"),
-                                    ),
-                                    "+",
-                                    models.F("cancelled"),
-                                ),
-                            )
-                        ),
-                        name="job_counters_add_up",
-                    ),
-                ],
-            },
+        migrations.AddIndex(
+            model_name='sendjob',
+            index=models.Index(condition=models.Q(('state__in', ['finished', 'cancelled', 'paused']), _negated=True), fields=['next_ring_at'], name='send_job_open'),
+        ),
+        migrations.AddConstraint(
+            model_name='sendjob',
+            constraint=models.UniqueConstraint(fields=('environment', 'id'), name='delivery_sendjob_in_scope'),
+        ),
+        migrations.AddConstraint(
+            model_name='sendjob',
+            constraint=models.UniqueConstraint(fields=('environment', 'subject'), name='one_send_job_for_each_subject'),
+        ),
+        migrations.AddConstraint(
+            model_name='sendjob',
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['sending', 'pausing', 'paused', 'cancelling', 'cancelled', 'finished'])), name='send_job_state_is_known'),
+        ),
+        migrations.AddConstraint(
+            model_name='sendjob',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['finished', 'cancelled']), _negated=True), ('finished_at__isnull', False), _connector='OR'), name='ended_send_job_has_its_time'),
+        ),
+        migrations.AddConstraint(
+            model_name='sendjob',
+            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='snapshot', name='delivery_sendjob_snapshot_scope'),
+        ),
+        migrations.AddIndex(
+            model_name='chunk',
+            index=models.Index(condition=models.Q(('state', 0)), fields=['job', 'number'], name='chunk_pending'),
+        ),
+        migrations.AddIndex(
+            model_name='chunk',
+            index=models.Index(condition=models.Q(('state', 1)), fields=['job', 'lease_until'], name='chunk_leased'),
+        ),
+        migrations.AddConstraint(
+            model_name='chunk',
+            constraint=models.CheckConstraint(condition=models.Q(('done_position__lte', models.F('intent_position')), ('intent_position__lte', models.F('last_position'))), name='chunk_watermarks_are_ordered'),
+        ),
+        migrations.AddConstraint(
+            model_name='chunk',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 1), _negated=True), ('lease_until__isnull', False), _connector='OR'), name='leased_chunk_has_an_end'),
+        ),
+        migrations.AddConstraint(
+            model_name='chunk',
+            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='job', name='delivery_chunk_job_scope'),
+        ),
+        migrations.AddConstraint(
+            model_name='suppression',
+            constraint=models.UniqueConstraint(fields=('environment', 'id'), name='delivery_suppression_in_scope'),
+        ),
+        migrations.AddConstraint(
+            model_name='suppression',
+            constraint=models.UniqueConstraint(models.F('environment'), models.F('channel'), django.db.models.functions.text.Lower('address'), name='address_is_suppressed_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='jobcounters',
+            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='job', name='delivery_jobcounters_job_scope'),
+        ),
+        migrations.AddConstraint(
+            model_name='jobcounters',
+            constraint=models.CheckConstraint(condition=models.Q(('accepted__gte', 0), ('deferred__gte', 0), ('in_flight__gte', 0), ('pending__gte', 0), ('uncertain__gte', 0), ('bounced__gte', 0), ('cancelled__gte', 0), ('delivered__gte', 0), ('failed__gte', 0), ('rejected__gte', 0), ('excluded__gte', 0), ('retrying__gte', 0)), name='job_counters_are_never_negative'),
+        ),
+        migrations.AddConstraint(
+            model_name='jobcounters',
+            constraint=models.CheckConstraint(condition=models.Q(('planned', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('excluded'), '+', models.F('pending')), '+', models.F('in_flight')), '+', models.F('uncertain')), '+', models.F('accepted')), '+', models.F('deferred')), '+', models.F('delivered')), '+', models.F('bounced')), '+', models.F('rejected')), '+', models.F('failed')), '+', models.F('cancelled')))), name='job_counters_add_up'),
         ),
     ]

@@ -2,377 +2,255 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
-from django.db import migrations, models
-
 import lamba_campaigns.lib.constraints
 import projects.scoping
+from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     initial = True
 
     dependencies = [
-        ("projects", "0001_initial"),
+        ('projects', '0001_initial'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="OutboxHead",
+            name='OutboxHead',
             fields=[
-                (
-                    "environment",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        primary_key=True,
-                        related_name="+",
-                        serialize=False,
-                        to="projects.environment",
-                    ),
-                ),
-                ("sequence", models.BigIntegerField(default=0)),
+                ('environment', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='+', serialize=False, to='projects.environment')),
+                ('sequence', models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name="Endpoint",
+            name='Endpoint',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
-                ("direction", models.CharField(choices=[("in", "In"), ("out", "Out")], max_length=3)),
-                (
-                    "kind",
-                    models.CharField(
-                        choices=[("lamba", "Lamba"), ("provider", "Mail provider"), ("customer", "Customer")],
-                        max_length=10,
-                    ),
-                ),
-                ("scheme", models.CharField(choices=[("lamba_v1", "Lamba v1")], default="lamba_v1", max_length=20)),
-                ("name", models.CharField(max_length=120)),
-                ("url", models.URLField(blank=True, default="", max_length=2000)),
-                (
-                    "event_types",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=120), default=list, size=None
-                    ),
-                ),
-                ("api_version", models.CharField(max_length=10)),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[("active", "Active"), ("disabled", "Disabled"), ("retired", "Retired")],
-                        default="active",
-                        max_length=10,
-                    ),
-                ),
-                ("disabled_reason", models.CharField(default="", max_length=200)),
-                ("failing_since", models.DateTimeField(null=True)),
-                ("version", models.PositiveIntegerField(default=1)),
-                ("created_at", models.DateTimeField()),
-                ("updated_at", models.DateTimeField()),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
+                ('direction', models.CharField(choices=[('in', 'In'), ('out', 'Out')], max_length=3)),
+                ('kind', models.CharField(choices=[('lamba', 'Lamba'), ('provider', 'Mail provider'), ('customer', 'Customer')], max_length=10)),
+                ('scheme', models.CharField(choices=[('lamba_v1', 'Lamba v1')], default='lamba_v1', max_length=20)),
+                ('name', models.CharField(max_length=120)),
+                ('url', models.URLField(blank=True, default='', max_length=2000)),
+                ('event_types', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=120), default=list, size=None)),
+                ('api_version', models.CharField(max_length=10)),
+                ('status', models.CharField(choices=[('active', 'Active'), ('disabled', 'Disabled'), ('retired', 'Retired')], default='active', max_length=10)),
+                ('disabled_reason', models.CharField(default='', max_length=200)),
+                ('failing_since', models.DateTimeField(null=True)),
+                ('version', models.PositiveIntegerField(default=1)),
+                ('created_at', models.DateTimeField()),
+                ('updated_at', models.DateTimeField()),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
             ],
             options={
-                "abstract": False,
-                "constraints": [
-                    models.UniqueConstraint(fields=("environment", "id"), name="webhooks_endpoint_in_scope"),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(("direction", "in"), ("kind__in", ["lamba", "provider"]), ("url", "")),
-                            models.Q(("direction", "out"), ("kind", "customer"), models.Q(("url", ""), _negated=True)),
-                            _connector="OR",
-                        ),
-                        name="endpoint_out_has_a_url_and_in_has_a_sender",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(("status__in", ["active", "disabled", "retired"])),
-                        name="endpoint_status_is_known",
-                    ),
-                ],
+                'abstract': False,
             },
         ),
         migrations.CreateModel(
-            name="EndpointSecret",
+            name='EndpointSecret',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
-                ("cipher", models.BinaryField()),
-                ("hint", models.CharField(max_length=8)),
-                ("created_at", models.DateTimeField()),
-                ("not_after", models.DateTimeField(null=True)),
-                ("last_used_at", models.DateTimeField(null=True)),
-                (
-                    "endpoint",
-                    projects.scoping.ScopedForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="secrets", to="webhooks.endpoint"
-                    ),
-                ),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
+                ('cipher', models.BinaryField()),
+                ('hint', models.CharField(max_length=8)),
+                ('created_at', models.DateTimeField()),
+                ('not_after', models.DateTimeField(null=True)),
+                ('last_used_at', models.DateTimeField(null=True)),
+                ('endpoint', projects.scoping.ScopedForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='secrets', to='webhooks.endpoint')),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
             ],
             options={
-                "abstract": False,
-                "constraints": [
-                    models.UniqueConstraint(fields=("environment", "id"), name="webhooks_endpointsecret_in_scope"),
-                    models.UniqueConstraint(
-                        condition=models.Q(("not_after", None)),
-                        fields=("endpoint",),
-                        name="endpoint_has_one_current_secret",
-                    ),
-                    lamba_campaigns.lib.constraints.ScopedReference(
-                        field="endpoint", name="webhooks_endpointsecret_endpoint_scope"
-                    ),
-                ],
-                "indexes": [models.Index(fields=["environment", "endpoint", "-id"], name="secret_by_endpoint")],
+                'abstract': False,
             },
         ),
         migrations.CreateModel(
-            name="InboundConflict",
+            name='InboundConflict',
             fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("event_id", models.CharField(max_length=128)),
-                ("sha256", models.BinaryField(max_length=32)),
-                ("raw", models.BinaryField()),
-                ("received_at", models.DateTimeField()),
-                ("audited_at", models.DateTimeField(null=True)),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.DO_NOTHING,
-                        related_name="+",
-                        to="projects.environment",
-                    ),
-                ),
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('event_id', models.CharField(max_length=128)),
+                ('sha256', models.BinaryField(max_length=32)),
+                ('raw', models.BinaryField()),
+                ('received_at', models.DateTimeField()),
+                ('audited_at', models.DateTimeField(null=True)),
+                ('environment', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='projects.environment')),
+            ],
+        ),
+        migrations.CreateModel(
+            name='InboundEvent',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('endpoint_id', models.BigIntegerField(null=True)),
+                ('event_id', models.CharField(max_length=128)),
+                ('source', models.CharField(choices=[('lamba', 'Lamba'), ('provider', 'Mail provider'), ('internal', 'This console')], max_length=10)),
+                ('type', models.CharField(max_length=120, null=True)),
+                ('occurred_at', models.DateTimeField(null=True)),
+                ('received_at', models.DateTimeField()),
+                ('last_seen_at', models.DateTimeField()),
+                ('raw', models.BinaryField()),
+                ('sha256', models.BinaryField(max_length=32)),
+                ('headers', models.JSONField(default=dict)),
+                ('state', models.CharField(choices=[('received', 'Received'), ('processing', 'Processing'), ('processed', 'Processed'), ('ignored', 'Ignored'), ('quarantined', 'Quarantined'), ('retry', 'Retry'), ('parked', 'Parked')], default='received', max_length=12)),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('next_attempt_at', models.DateTimeField()),
+                ('handled_at', models.DateTimeField(null=True)),
+                ('error', models.TextField(default='')),
+                ('delivery_count', models.PositiveIntegerField(default=1)),
+                ('conflict', models.BooleanField(default=False)),
+                ('environment', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='projects.environment')),
+            ],
+        ),
+        migrations.CreateModel(
+            name='OutboxEvent',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
+                ('sequence', models.BigIntegerField()),
+                ('type', models.CharField(max_length=120)),
+                ('api_version', models.CharField(max_length=10)),
+                ('payload', models.BinaryField()),
+                ('occurred_at', models.DateTimeField()),
+                ('created_at', models.DateTimeField()),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
             ],
             options={
-                "indexes": [
-                    models.Index(
-                        condition=models.Q(("audited_at", None)), fields=["id"], name="inbound_conflict_unaudited"
-                    )
-                ],
-                "constraints": [
-                    models.UniqueConstraint(
-                        fields=("environment", "event_id", "sha256"), name="inbound_conflict_is_kept_once"
-                    )
-                ],
+                'abstract': False,
             },
         ),
         migrations.CreateModel(
-            name="InboundEvent",
+            name='Delivery',
             fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("endpoint_id", models.BigIntegerField(null=True)),
-                ("event_id", models.CharField(max_length=128)),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[("lamba", "Lamba"), ("provider", "Mail provider"), ("internal", "This console")],
-                        max_length=10,
-                    ),
-                ),
-                ("type", models.CharField(max_length=120, null=True)),
-                ("occurred_at", models.DateTimeField(null=True)),
-                ("received_at", models.DateTimeField()),
-                ("last_seen_at", models.DateTimeField()),
-                ("raw", models.BinaryField()),
-                ("sha256", models.BinaryField(max_length=32)),
-                ("headers", models.JSONField(default=dict)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("received", "Received"),
-                            ("processing", "Processing"),
-                            ("processed", "Processed"),
-                            ("ignored", "Ignored"),
-                            ("quarantined", "Quarantined"),
-                            ("retry", "Retry"),
-                            ("parked", "Parked"),
-                        ],
-                        default="received",
-                        max_length=12,
-                    ),
-                ),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                ("next_attempt_at", models.DateTimeField()),
-                ("handled_at", models.DateTimeField(null=True)),
-                ("error", models.TextField(default="")),
-                ("delivery_count", models.PositiveIntegerField(default=1)),
-                ("conflict", models.BooleanField(default=False)),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.DO_NOTHING,
-                        related_name="+",
-                        to="projects.environment",
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
+                ('status', models.CharField(choices=[('pending', 'Pending'), ('delivered', 'Delivered'), ('failed', 'Failed'), ('skipped', 'Skipped')], default='pending', max_length=10)),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('next_attempt_at', models.DateTimeField()),
+                ('response_code', models.PositiveSmallIntegerField(null=True)),
+                ('detail', models.CharField(default='', max_length=200)),
+                ('created_at', models.DateTimeField()),
+                ('settled_at', models.DateTimeField(null=True)),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
+                ('endpoint', projects.scoping.ScopedForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='webhooks.endpoint')),
+                ('event', projects.scoping.ScopedForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='webhooks.outboxevent')),
             ],
             options={
-                "indexes": [
-                    models.Index(
-                        condition=models.Q(("state__in", ("received", "retry", "processing"))),
-                        fields=["environment", "next_attempt_at", "id"],
-                        name="inbound_event_due",
-                    ),
-                    models.Index(
-                        condition=models.Q(("state__in", ["quarantined", "retry", "parked", "ignored"])),
-                        fields=["environment", "state", "-id"],
-                        name="inbound_event_unsettled",
-                    ),
-                    models.Index(fields=["environment", "-id"], name="inbound_event_newest"),
-                    models.Index(fields=["environment", "type", "-id"], name="inbound_event_by_type"),
-                ],
-                "constraints": [
-                    models.UniqueConstraint(fields=("environment", "event_id"), name="inbound_event_is_stored_once"),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            (
-                                "state__in",
-                                ["received", "processing", "processed", "ignored", "quarantined", "retry", "parked"],
-                            )
-                        ),
-                        name="inbound_event_state_is_known",
-                    ),
-                ],
+                'abstract': False,
             },
         ),
         migrations.CreateModel(
-            name="OutboxEvent",
+            name='DeliveryAttempt',
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
-                ("sequence", models.BigIntegerField()),
-                ("type", models.CharField(max_length=120)),
-                ("api_version", models.CharField(max_length=10)),
-                ("payload", models.BinaryField()),
-                ("occurred_at", models.DateTimeField()),
-                ("created_at", models.DateTimeField()),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
-                    ),
-                ),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('public_id', models.CharField(editable=False, max_length=31, unique=True)),
+                ('number', models.PositiveSmallIntegerField()),
+                ('started_at', models.DateTimeField()),
+                ('duration_ms', models.PositiveIntegerField()),
+                ('response_code', models.PositiveSmallIntegerField(null=True)),
+                ('excerpt', models.TextField(default='')),
+                ('detail', models.CharField(default='', max_length=200)),
+                ('delivery', projects.scoping.ScopedForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='attempt_log', to='webhooks.delivery')),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='projects.environment')),
             ],
             options={
-                "abstract": False,
-                "constraints": [
-                    models.UniqueConstraint(fields=("environment", "id"), name="webhooks_outboxevent_in_scope"),
-                    models.UniqueConstraint(fields=("environment", "sequence"), name="outbox_sequence_is_used_once"),
-                ],
-                "indexes": [models.Index(fields=["environment", "type", "-sequence"], name="outbox_event_by_type")],
+                'abstract': False,
+                'indexes': [models.Index(fields=['environment', 'delivery', 'number'], name='attempt_by_delivery')],
+                'constraints': [models.UniqueConstraint(fields=('environment', 'id'), name='webhooks_deliveryattempt_in_scope'), lamba_campaigns.lib.constraints.ScopedReference(field='delivery', name='webhooks_deliveryattempt_delivery_scope')],
             },
         ),
-        migrations.CreateModel(
-            name="Delivery",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("pending", "Pending"),
-                            ("delivered", "Delivered"),
-                            ("failed", "Failed"),
-                            ("skipped", "Skipped"),
-                        ],
-                        default="pending",
-                        max_length=10,
-                    ),
-                ),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                ("next_attempt_at", models.DateTimeField()),
-                ("response_code", models.PositiveSmallIntegerField(null=True)),
-                ("detail", models.CharField(default="", max_length=200)),
-                ("created_at", models.DateTimeField()),
-                ("settled_at", models.DateTimeField(null=True)),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
-                    ),
-                ),
-                (
-                    "endpoint",
-                    projects.scoping.ScopedForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="deliveries", to="webhooks.endpoint"
-                    ),
-                ),
-                (
-                    "event",
-                    projects.scoping.ScopedForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="deliveries",
-                        to="webhooks.outboxevent",
-                    ),
-                ),
-            ],
-            options={
-                "abstract": False,
-                "constraints": [
-                    models.UniqueConstraint(fields=("environment", "id"), name="webhooks_delivery_in_scope"),
-                    models.UniqueConstraint(fields=("event", "endpoint"), name="delivery_is_once_per_endpoint"),
-                    lamba_campaigns.lib.constraints.ScopedReference(
-                        field="event", name="webhooks_delivery_event_scope"
-                    ),
-                    lamba_campaigns.lib.constraints.ScopedReference(
-                        field="endpoint", name="webhooks_delivery_endpoint_scope"
-                    ),
-                ],
-                "indexes": [
-                    models.Index(
-                        condition=models.Q(("status", "pending")), fields=["next_attempt_at", "id"], name="delivery_due"
-                    ),
-                    models.Index(fields=["environment", "endpoint", "-id"], name="delivery_by_endpoint"),
-                ],
-            },
+        migrations.AddConstraint(
+            model_name='endpoint',
+            constraint=models.UniqueConstraint(fields=('environment', 'id'), name='webhooks_endpoint_in_scope'),
         ),
-        migrations.CreateModel(
-            name="DeliveryAttempt",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("public_id", models.CharField(editable=False, max_length=31, unique=True)),
-                ("number", models.PositiveSmallIntegerField()),
-                ("started_at", models.DateTimeField()),
-                ("duration_ms", models.PositiveIntegerField()),
-                ("response_code", models.PositiveSmallIntegerField(null=True)),
-                ("excerpt", models.TextField(default="")),
-                ("detail", models.CharField(default="", max_length=200)),
-                (
-                    "delivery",
-                    projects.scoping.ScopedForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="attempt_log", to="webhooks.delivery"
-                    ),
-                ),
-                (
-                    "environment",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="projects.environment"
-                    ),
-                ),
-            ],
-            options={
-                "abstract": False,
-                "indexes": [models.Index(fields=["environment", "delivery", "number"], name="attempt_by_delivery")],
-                "constraints": [
-                    models.UniqueConstraint(fields=("environment", "id"), name="webhooks_deliveryattempt_in_scope"),
-                    lamba_campaigns.lib.constraints.ScopedReference(
-                        field="delivery", name="webhooks_deliveryattempt_delivery_scope"
-                    ),
-                ],
-            },
+        migrations.AddConstraint(
+            model_name='endpoint',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('direction', 'in'), ('kind__in', ['lamba', 'provider']), ('url', '')), models.Q(('direction', 'out'), ('kind', 'customer'), models.Q(('url', ''), _negated=True)), _connector='OR'), name='endpoint_out_has_a_url_and_in_has_a_sender'),
+        ),
+        migrations.AddConstraint(
+            model_name='endpoint',
+            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['active', 'disabled', 'retired'])), name='endpoint_status_is_known'),
+        ),
+        migrations.AddIndex(
+            model_name='endpointsecret',
+            index=models.Index(fields=['environment', 'endpoint', '-id'], name='secret_by_endpoint'),
+        ),
+        migrations.AddConstraint(
+            model_name='endpointsecret',
+            constraint=models.UniqueConstraint(fields=('environment', 'id'), name='webhooks_endpointsecret_in_scope'),
+        ),
+        migrations.AddConstraint(
+            model_name='endpointsecret',
+            constraint=models.UniqueConstraint(condition=models.Q(('not_after', None)), fields=('endpoint',), name='endpoint_has_one_current_secret'),
+        ),
+        migrations.AddConstraint(
+            model_name='endpointsecret',
+            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='endpoint', name='webhooks_endpointsecret_endpoint_scope'),
+        ),
+        migrations.AddIndex(
+            model_name='inboundconflict',
+            index=models.Index(condition=models.Q(('audited_at', None)), fields=['id'], name='inbound_conflict_unaudited'),
+        ),
+        migrations.AddConstraint(
+            model_name='inboundconflict',
+            constraint=models.UniqueConstraint(fields=('environment', 'event_id', 'sha256'), name='inbound_conflict_is_kept_once'),
+        ),
+        migrations.AddIndex(
+            model_name='inboundevent',
+            index=models.Index(condition=models.Q(('state__in', ('received', 'retry', 'processing'))), fields=['environment', 'next_attempt_at', 'id'], name='inbound_event_due'),
+        ),
+        migrations.AddIndex(
+            model_name='inboundevent',
+            index=models.Index(condition=models.Q(('state__in', ['quarantined', 'retry', 'parked', 'ignored'])), fields=['environment', 'state', '-id'], name='inbound_event_unsettled'),
+        ),
+        migrations.AddIndex(
+            model_name='inboundevent',
+            index=models.Index(fields=['environment', '-id'], name='inbound_event_newest'),
+        ),
+        migrations.AddIndex(
+            model_name='inboundevent',
+            index=models.Index(fields=['environment', 'type', '-id'], name='inbound_event_by_type'),
+        ),
+        migrations.AddConstraint(
+            model_name='inboundevent',
+            constraint=models.UniqueConstraint(fields=('environment', 'event_id'), name='inbound_event_is_stored_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='inboundevent',
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['received', 'processing', 'processed', 'ignored', 'quarantined', 'retry', 'parked'])), name='inbound_event_state_is_known'),
+        ),
+        migrations.AddIndex(
+            model_name='outboxevent',
+            index=models.Index(fields=['environment', 'type', '-sequence'], name='outbox_event_by_type'),
+        ),
+        migrations.AddConstraint(
+            model_name='outboxevent',
+            constraint=models.UniqueConstraint(fields=('environment', 'id'), name='webhooks_outboxevent_in_scope'),
+        ),
+        migrations.AddConstraint(
+            model_name='outboxevent',
+            constraint=models.UniqueConstraint(fields=('environment', 'sequence'), name='outbox_sequence_is_used_once'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('status', 'pending')), fields=['next_attempt_at', 'id'], name='delivery_due'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(fields=['environment', 'endpoint', '-id'], name='delivery_by_endpoint'),
+        ),
+        migrations.AddConstraint(
+            model_name='delivery',
+            constraint=models.UniqueConstraint(fields=('environment', 'id'), name='webhooks_delivery_in_scope'),
+        ),
+        migrations.AddConstraint(
+            model_name='delivery',
+            constraint=models.UniqueConstraint(fields=('event', 'endpoint'), name='delivery_is_once_per_endpoint'),
+        ),
+        migrations.AddConstraint(
+            model_name='delivery',
+            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='event', name='webhooks_delivery_event_scope'),
+        ),
+        migrations.AddConstraint(
+            model_name='delivery',
+            constraint=lamba_campaigns.lib.constraints.ScopedReference(field='endpoint', name='webhooks_delivery_endpoint_scope'),
         ),
     ]
