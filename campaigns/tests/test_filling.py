@@ -17,7 +17,7 @@ from projects.scoping import Actor, Scope
 
 ENDLESS = Message("Hi", "", "Hello\n\n{% for i in (1..100000000) %}x{% endfor %}")
 LISTED = Message("Hi", "", "{% for each in person.traits.list %}{{ each }}{% endfor %}!")
-ADVICE = "A loop may run 500 times. Give it an end: {% for each in list limit: 50 %}."
+TODO = "A loop may run 500 times. Give it an end: {% for each in list limit: 50 %}."
 
 
 def version_of(scope: Scope, template: Template, body: str) -> TemplateVersion:
@@ -36,7 +36,7 @@ def test_a_preview_says_what_can_not_be_filled_and_where(scope: Scope, growth: N
 
     (problem,) = shown.errors
     assert (problem.pointer, problem.code, problem.line) == ("#/body", "cannot_be_filled", 3)
-    assert problem.detail == f"A range is longer than a loop may be. {ADVICE}"
+    assert problem.detail == f"A range is longer than a loop may be. {TODO}"
     assert shown.html == "" and shown.brief.text == ""
 
 
@@ -60,7 +60,7 @@ def test_what_can_not_be_filled_is_not_published(
         templates.create(scope=scope, actor=actor, name="News", message=ENDLESS, publish_it=True, now=now)
 
     assert [(each.pointer, each.code) for each in refused.value.problems] == [("#/body", "cannot_be_filled")]
-    assert "Line 3" in refused.value.problems[0].detail and ADVICE in refused.value.problems[0].detail
+    assert "Line 3" in refused.value.problems[0].detail and TODO in refused.value.problems[0].detail
     assert not Template.objects.within(scope).exists()
 
 
@@ -85,7 +85,7 @@ def test_preflight_fills_for_somebody_of_the_audience(
     Person.objects.within(scope).update(traits={"list": ["x"] * 600})
 
     assert template_check(scope, draft, now).state == "block"
-    assert template_check(scope, draft, now).detail == f"Line 1: loop iteration limit reached. {ADVICE}"
+    assert template_check(scope, draft, now).detail == f"Line 1: loop iteration limit reached. {TODO}"
     with pytest.raises(preflight.NotReady, match="loop iteration limit"):
         launch.request_launch(scope=scope, actor=actor, campaign_id=draft.public_id, version=None, now=now)
 

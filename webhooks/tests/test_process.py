@@ -9,16 +9,41 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError, transaction
 
+from audit.models import AuditEntry
 from conftest import World
+from lamba_campaigns.lib.errors import Invalid, NotFound
 from projects.scoping import Actor, Scope
-from webhooks import endpoints, outbox, process, registry
-from webhooks.models import InboundEvent
+from webhooks import endpoints, leases, outbox, process, redrive, registry
+from webhooks.dead_letters import Selection
+from webhooks.models import InboundEvent, InboundLease
 from webhooks.registry import Event, NotYet
 from webhooks.tests.conftest import Sender
-from webhooks.tests.inbox_rows import entries, one, soon, states
 
 pytestmark = pytest.mark.django_db
 Handler = Callable[..., list[Event]]
+
+
+def states(scope: Scope) -> dict[str, str]:
+    return dict(InboundEvent.objects.within(scope).order_by("id").values_list("event_id", "state"))
+
+
+def one(scope: Scope, event_id: str = "evt_1") -> InboundEvent:
+    found: InboundEvent = InboundEvent.objects.within(scope).get(event_id=event_id)
+    return found
+
+
+def soon() -> datetime:
+    """A moment after every arrival of the test: arrivals carry the real clock."""
+    return datetime.now(UTC) + timedelta(seconds=1)
+
+
+def hold(scope: Scope, moment: datetime) -> int:
+    """How many events a worker took, that does nothing more."""
+    return len(leases.take(environment_id=scope.environment_id, limit=500, bytes_max=1_000_000, now=moment))
+
+
+def entries(scope: Scope, action: str) -> list[AuditEntry]:
+    return list(AuditEntry.objects.filter(environment_id=scope.environment_id, action=action).order_by("sequence"))
 
 
 def test_an_event_reaches_its_handler_parsed_and_is_processed(lamba: Sender, scope: Scope, handler: Handler) -> None:
@@ -197,6 +222,111 @@ def test_a_database_that_refuses_is_tried_longer_than_a_bug(lamba: Sender, scope
     assert (one(scope).state, one(scope).attempts) == ("retry", 6)
 
 
+def test_an_abandoned_event_is_taken_over_after_its_lease_and_a_killer_is_parked(
+    lamba: Sender, scope: Scope, handler: Handler
+) -> None:
+    seen = handler("user.created")
+    lamba.post(lamba.envelope(id="evt_1"))
+    lamba.post(lamba.envelope(id="evt_2"))
+    moment = soon()
+    hold(scope, moment)  # and the worker dies
+
+    assert process.run(now=moment + timedelta(minutes=4)) == 0
+    assert process.run(now=moment + timedelta(minutes=6)) == 1
+    assert [event.id for event in seen] == ["evt_1"]
+    for minutes in (12, 18):
+        leases.take_abandoned(environment_id=scope.environment_id, now=moment + timedelta(minutes=minutes))
+    process.run(now=moment + timedelta(minutes=24))
+
+    assert states(scope) == {"evt_1": "processed", "evt_2": "parked"}
+    assert "died" in one(scope, "evt_2").error
+
+
+def test_a_worker_that_lost_its_lease_commits_nothing(lamba: Sender, scope: Scope, handler: Handler) -> None:
+    moment = soon()
+
+    def overtaken(scope: Scope, events: Any) -> None:
+        User.objects.create_user("effect")
+        leases.expire(now=moment + timedelta(minutes=6))
+
+    handler("user.created", do=overtaken)
+    lamba.post(lamba.envelope(id="evt_1"))
+
+    process.run(now=moment)
+
+    assert User.objects.filter(username="effect").count() == 0
+    assert (one(scope).state, one(scope).attempts) == ("received", 0)
+    assert [row.event_ids for row in InboundLease.objects.within(scope)] == [[one(scope).pk]]
+
+
+def test_a_worker_that_was_overtaken_over_an_abandoned_event_commits_nothing(
+    lamba: Sender, scope: Scope, handler: Handler
+) -> None:
+    moment = soon()
+
+    def overtaken(scope: Scope, events: Any) -> None:
+        User.objects.create_user("effect")
+        InboundEvent.objects.within(scope).filter(event_id="evt_1").update(attempts=3)
+
+    handler("user.created", do=overtaken)
+    lamba.post(lamba.envelope(id="evt_1"))
+    hold(scope, moment)
+
+    process.run(now=moment + timedelta(minutes=6))
+
+    assert User.objects.filter(username="effect").count() == 0
+    assert (one(scope).state, one(scope).attempts) == ("processing", 2)
+
+
+def test_what_one_worker_holds_no_other_gets(lamba: Sender, scope: Scope, handler: Handler) -> None:
+    handler("user.created")
+    for number in range(3):
+        lamba.post(lamba.envelope(id=f"evt_{number}"))
+    moment = soon()
+
+    first = leases.take(environment_id=scope.environment_id, limit=2, bytes_max=1_000_000, now=moment)
+    second = leases.take(environment_id=scope.environment_id, limit=2, bytes_max=1_000_000, now=moment)
+
+    assert [row[1] for row in (*first, *second)] == ["evt_0", "evt_1", "evt_2"]
+    assert hold(scope, moment) == 0
+    assert set(states(scope).values()) == {"received"}, "no event was written"
+
+
+def test_a_worker_that_works_as_of_the_past_is_not_taken_for_dead(lamba: Sender, scope: Scope) -> None:
+    lamba.post(lamba.envelope(id="evt_1"))
+    InboundEvent.objects.within(scope).update(next_attempt_at=soon() - timedelta(days=2))
+    assert hold(scope, soon() - timedelta(days=1)) == 1
+
+    assert process.run(now=soon()) == 0
+    assert InboundLease.objects.within(scope).count() == 1
+
+
+def test_a_batch_is_bounded_in_bytes_and_has_one_event_at_least(lamba: Sender, scope: Scope) -> None:
+    for number in range(4):
+        lamba.post(lamba.envelope(id=f"evt_{number}", data={"filling": "x" * 1_000}))
+    moment = soon()
+
+    def taken(most: int) -> int:
+        return len(leases.take(environment_id=scope.environment_id, limit=9, bytes_max=most, now=moment))
+
+    assert [taken(1), taken(2_000)] == [1, 2]
+
+
+def test_what_is_settled_in_parts_leaves_no_lease(lamba: Sender, scope: Scope, handler: Handler) -> None:
+    def break_one(scope: Scope, events: Any) -> None:
+        if any(event.id == "evt_2" for event in events):
+            raise RuntimeError("two")
+
+    handler("user.created", do=break_one)
+    for number in range(5):
+        lamba.post(lamba.envelope(id=f"evt_{number}"))
+
+    process.run(now=soon())
+
+    assert states(scope) == {f"evt_{number}": "retry" if number == 2 else "processed" for number in range(5)}
+    assert not InboundLease.objects.within(scope).exists()
+
+
 def test_a_conflict_is_audited_once(lamba: Sender, scope: Scope) -> None:
     lamba.post(lamba.envelope(id="evt_1"))
     for user in ("usr_2", "usr_2", "usr_3"):
@@ -265,6 +395,47 @@ def test_every_order_and_duplication_of_events_gives_the_same_state(
             process.run(now=soon())
         assert names["usr_1"][1] == "name 2"
     assert set(states(scope).values()) == {"processed"}
+
+
+def test_a_redrive_needs_a_reason_is_audited_and_runs_again(
+    lamba: Sender, scope: Scope, actor: Actor, now: datetime, handler: Handler
+) -> None:
+    broken = [True]
+
+    def write(scope: Scope, events: Any) -> None:
+        if broken:
+            raise RuntimeError("bug")
+
+    handler("user.created", do=write)
+    lamba.post(lamba.envelope(id="evt_1"))
+    for minutes in (0, 1, 2):
+        process.run(now=soon() + timedelta(minutes=minutes))
+    assert one(scope).state == "parked"
+
+    with pytest.raises(Invalid):
+        redrive.redrive(scope=scope, actor=actor, event_ids=["evt_1"], reason="  ", now=now)
+    assert redrive.select(scope=scope, selection=Selection()) == ["evt_1"]
+    assert [each.outcome for each in entries(scope, "webhook.redriven")] == ["refused"]
+    broken.clear()
+    assert redrive.redrive(scope=scope, actor=actor, event_ids=["evt_1"], reason="Fixed in 1.2", now=now) == ["evt_1"]
+    process.run(now=soon())
+
+    assert (one(scope).state, one(scope).attempts) == ("processed", 1)
+    [_, entry] = entries(scope, "webhook.redriven")
+    assert (entry.reason, (entry.before or {})["state"]) == ("Fixed in 1.2", "parked")
+
+
+def test_a_redrive_reaches_only_its_own_environment_and_unsettled_events(
+    lamba: Sender, world: World, actor: Actor, now: datetime, handler: Handler
+) -> None:
+    handler("user.created")
+    lamba.post(lamba.envelope(id="evt_1"))
+    process.run(now=soon())
+
+    with pytest.raises(NotFound):
+        redrive.redrive(scope=world.sandbox, actor=actor, event_ids=["evt_1"], reason="x", now=now)
+    with pytest.raises(redrive.NothingToRedrive):
+        redrive.redrive(scope=world.production, actor=actor, event_ids=["evt_1"], reason="x", now=now)
 
 
 def test_provider_receipts_come_through_an_endpoint_of_their_own(
